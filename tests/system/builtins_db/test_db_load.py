@@ -1,6 +1,7 @@
 """`db_load`, through flows, on every driver."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -368,14 +369,82 @@ def test_many_rejects_in_one_batch(ready: Any) -> None:
         ("INTEGER", "2147483648"),
         ("BLOB", "%%%"),
         ("TIME", "25:00"),
+        ("DOUBLE", "1e400"),
+        ("REAL", "-1e99"),
+        ("UUID", "x"),
+        ("BIT", "012"),
+        ("BIGNUM", "x"),
+        ("TIMESTAMP_NS", "2500-01-01 00:00:00"),
+        ("TIME_NS", "25:00"),
+        ("TIME WITH TIME ZONE", "25:00"),
+        ("INTERVAL", "x"),
+        ("JSON", "{"),
+        ("ENUM('a', 'b')", "c"),
+        ("INTEGER[]", "[1, 99999999999]"),
+        ("INTEGER[2]", "[1, 2, 3]"),
+        ("DOUBLE[]", "[1, 1e400]"),
+        ("STRUCT(a FLOAT)", '{"a": 1e99}'),
+        ("UUID[]", '["x"]'),
+        ("BIT[]", '["012"]'),
+        ("BIGNUM[]", '["x"]'),
+        ("DATE[]", '["2020-13-01"]'),
+        ("DECIMAL(4, 1)[]", "[99999.1]"),
+        ("MAP(VARCHAR, TINYINT)", '{"a": 999}'),
+        ("BLOB[]", '["YQ=="]'),
     ],
 )
 def test_values_out_of_range_are_rejected_by_line(anywhere: Any, kind: str, value: str) -> None:
-    """Integers that DuckDB refused failed the load with "lines 2 to 4"."""
+    """Values that DuckDB refused failed the load with "lines 2 to 4", numbers beyond a float became infinity."""
     anywhere.sql(f"CREATE TABLE t (a INTEGER, n {kind})")
-    text = f"a,n\n1,\n2,{value}\n3,\n4,{value}\n"
+    quoted = value.replace('"', '""')
+    text = f'a,n\n1,\n2,"{quoted}"\n3,\n4,"{quoted}"\n'
+    ran = anywhere.run(step=load(write(anywhere, text)))
+    assert re.match(r"line 3[,:] column n", ran.error.message), ran.error.message
     out = anywhere.one(**load(write(anywhere, text), max_rejects=2))
     assert (out["rows"], out["rejected"]) == (2, 2)
     lines = Path(out["reject_file"]).read_text().splitlines()
     assert [line.partition(",")[0] for line in lines] == ["line", "3", "5"]
     assert anywhere.rows("SELECT a FROM t ORDER BY a") == [[1], [3]]
+
+
+@pytest.mark.parametrize("kind", ["DOUBLE PRECISION"])
+@pytest.mark.parametrize("number", ["1e400", "-1E+400", "9" * 400])
+@pytest.mark.parametrize("name", ["in.csv", "in.jsonl"])
+def test_a_number_beyond_a_float_is_refused(anywhere: Any, kind: str, number: str, name: str) -> None:
+    """SQLite and DuckDB made infinity of it."""
+    anywhere.sql(f"CREATE TABLE t (a INTEGER, n {kind})")
+    if name == "in.csv":
+        path = write(anywhere, f"a,n\n1,1500\n2,{number}\n", name)
+    else:
+        path = write(anywhere, f'{{"a": 1, "n": 1500}}\n{{"a": 2, "n": {number}}}\n', name)
+    ran = anywhere.run(step=load(path))
+    assert ran.status["step"] == "FAILED"
+    if anywhere.place.driver != "sqlalchemy":
+        assert re.match(rf"line {3 if name == 'in.csv' else 2}[,:] column n", ran.error.message), ran.error.message
+    assert anywhere.rows("SELECT a FROM t") == []
+
+
+@pytest.mark.parametrize("number", ["1e400", "-.5E+400", "9" * 400])
+def test_sqlite_makes_no_infinity_of_a_number_without_a_type(lite: Any, number: str) -> None:
+    lite.sql("CREATE TABLE t (a INTEGER, n NUMERIC, free)")
+    out = lite.one(**load(write(lite, f"a,n,free\n1,inf,{number}\n2,{number},x\n3,1e3,y\n"), max_rejects=1))
+    assert (out["rows"], out["rejected"]) == (2, 1)
+    assert lite.rows("SELECT a, n, free FROM t") == [[1, "inf", number], [3, 1000, "y"]]
+
+
+def test_infinity_and_bignums_inside_of_lists_are_loaded(duck: Any) -> None:
+    big = "9" * 80
+    duck.sql("CREATE TABLE t (a DOUBLE[], b STRUCT(information FLOAT), c BIGNUM[], d BIGNUM, e UUID[])")
+    rows = [
+        ['["inf", 1.5]', '{"information": null}', f'["{big}", -1]', big, "null"],
+        ["[-inf]", '{"information": 1.5}', f"[{big}]", f"-{big}", '["12345678-1234-1234-1234-123456789012"]'],
+    ]
+    text = "a,b,c,d,e\n" + "".join(",".join('"' + cell.replace('"', '""') + '"' for cell in row) + "\n" for row in rows)
+    for rejects in (0, 1):
+        out = duck.one(**load(write(duck, text), mode="truncate", max_rejects=rejects))
+        assert (out["rows"], out["rejected"]) == (2, 0)
+        found = duck.rows("SELECT a::VARCHAR, b.information, c::VARCHAR, d::VARCHAR, e::VARCHAR FROM t")
+        assert found == [
+            ["[inf, 1.5]", None, f"[{big}, -1]", big, None],
+            ["[-inf]", 1.5, f"[{big}]", f"-{big}", "[12345678-1234-1234-1234-123456789012]"],
+        ]

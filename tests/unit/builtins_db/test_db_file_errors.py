@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ def driver(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def made(driver: str, path: Path, **options: Any) -> Any:
+def made(driver: str, path: Path | str, **options: Any) -> Any:
     return CLASSES[driver](ConnectorInit("wh", "db", driver, {"path": str(path)}, options))
 
 
@@ -201,6 +201,38 @@ def test_a_subquery_per_row_is_read_to_its_end(tmp_path: Path) -> None:
             with told("sqlite3", "would change the database", "db_execute"):
                 db.read(write)
         assert db.read("SELECT (SELECT count(*) FROM u), user_version FROM pragma_user_version")[1] == [(6, 0)]
+
+
+@pytest.mark.parametrize("path", ["x.db", ":memory:"])
+def test_two_open_queries_with_subqueries_per_row(tmp_path: Path, path: str) -> None:
+    """The view that tells the types of the second query ended the subqueries of the first one."""
+    with made("sqlite3", path if path == ":memory:" else tmp_path / path) as db:
+        db.script("CREATE TABLE t (a INTEGER, d DATE); CREATE TABLE u (a INTEGER)")
+        db.script("INSERT INTO t (a) VALUES (1), (2), (3), (4), (5); INSERT INTO u VALUES (2), (4)")
+        sql = "SELECT a, d, (SELECT u.a FROM u WHERE u.a = t.a) FROM t"
+        first = db.stream(sql, fetch_size=1)
+        batches = first.batches()
+        read = [*next(batches)]
+        with closing(db.stream(sql, fetch_size=2)) as second:
+            assert [column.type.kind for column in second.columns] == ["int", "date", "int"]
+            rows = second.batches()
+            both = [*next(rows)]
+            read += [row for batch in batches for row in batch]
+            both += [row for batch in rows for row in batch]
+        first.close()
+        assert read == both == [(n, None, n if n in {2, 4} else None) for n in range(1, 6)]
+
+
+def test_virtual_tables_are_read_by_a_new_connection(tmp_path: Path) -> None:
+    for sql, insert in (
+        ("CREATE VIRTUAL TABLE r USING rtree(id, low, high)", "INSERT INTO r VALUES (1, 0, 2)"),
+        ("CREATE VIRTUAL TABLE f USING fts5(word)", "INSERT INTO f VALUES ('x')"),
+    ):
+        with made("sqlite3", tmp_path / "x.db") as db:
+            db.script(f"{sql}; {insert}")
+    for query, rows in (("SELECT id, high FROM r WHERE low < 1", [(1, 2.0)]), ("SELECT word FROM f('x')", [("x",)])):
+        with made("sqlite3", tmp_path / "x.db") as db:
+            assert db.read(query)[1] == rows
 
 
 def test_two_writers_of_one_row(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Only lossless conversions are made: `1.0` may become the integer 1, `1.5` may no
 
 import datetime
 import decimal
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -71,6 +72,8 @@ def _float(value: Any) -> float:
     is_large = isinstance(value, int) and abs(value) > _EXACT_FLOAT
     if is_large and value not in {int(number), decimal.Decimal(repr(number))}:
         raise ValueError("would lose digits as a float")
+    if math.isinf(number) and "inf" not in str(value).lower():
+        raise ValueError("is larger than any float")
     return number
 
 

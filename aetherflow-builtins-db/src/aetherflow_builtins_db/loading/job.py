@@ -23,7 +23,7 @@ from aetherflow_builtins_db.loading.ledger import Loaded, LoadLedger
 from aetherflow_builtins_db.loading.making import Columns, Making
 from aetherflow_builtins_db.loading.rejects import Rejects
 from aetherflow_builtins_db.loading.request import LoadRequest, LoadResult
-from aetherflow_builtins_db.loading.server import UnwrittenRowError
+from aetherflow_builtins_db.loading.server import Server, UnwrittenRowError
 from aetherflow_builtins_db.loading.table import find_name, map_fields
 from aetherflow_builtins_db.loading.target import Target, pick_key_columns
 from aetherflow_builtins_db.loading.upsert import Upsert
@@ -265,7 +265,12 @@ class Load:
         with request.source.reader(keys=_keys_of(request.columns), width=self._width()) as reader:
             rejects.unit = reader.unit
             for batch in reader.batches(request.batch_rows, rejects.add):
-                convert(self._picked(batch), self._reject)
+                good = convert(self._picked(batch), self._reject)
+                try:
+                    if isinstance(self._loader, Server):
+                        self._loader.refuse_unfit(self._fields.columns, good)
+                except UnwrittenRowError as unfit:
+                    self._without_refused(good, unfit)
         if error.index is not None:
             rejects.add(Reject(error.index, error.reason))
         raise StepError(

@@ -135,6 +135,9 @@ class Server(SqlLoader):
         del source, into, fields, columns, extra
         return None
 
+    def refuse_unfit(self, columns: Sequence[TableColumn], batch: LoadBatch) -> None:
+        """UnwrittenRowError for a row whose values do not fit, on databases that can tell before they write."""
+
     def insert(self, into: SqlTable, columns: Sequence[TableColumn], batch: LoadBatch) -> int:
         """Insert rows; return their number. RowsRefusedError if the database refuses one."""
         names = [f"c{index}" for index in range(len(columns))]

@@ -5,7 +5,8 @@ Other sessions see the old rows until the commit, so mode `replace` needs no sec
 
 import codecs
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -24,31 +25,31 @@ from aetherflow.core.api import (
 )
 from aetherflow_builtins_db.columns import STRING
 from aetherflow_builtins_db.connectors.common.base import setting_literal
+from aetherflow_builtins_db.connectors.duckdb.casts import (
+    CHECKED,
+    INTEGERS,
+    SECOND_DIGITS,
+    from_text,
+    is_unfit,
+    refused,
+)
 from aetherflow_builtins_db.connectors.duckdb.errors import refusal
 from aetherflow_builtins_db.connectors.duckdb.making import declared_for
 from aetherflow_builtins_db.connectors.duckdb.rows import column_of, is_enum
 from aetherflow_builtins_db.contract import Transaction
+from aetherflow_builtins_db.database import Database
 from aetherflow_builtins_db.formats.delimited import DelimitedWriter
 from aetherflow_builtins_db.formats.sink import HashingSink, Packing
+from aetherflow_builtins_db.formats.values import short_value
 from aetherflow_builtins_db.loading import meter as limits
 from aetherflow_builtins_db.loading.batch import ArrowFile
 from aetherflow_builtins_db.loading.server import Server, UnwrittenRowError
 
 _DIALECT = CsvFormat(include_header=False)
-_NESTED = re.compile(r"\]$|^(STRUCT|MAP|UNION)\(")
-_BYTES = re.compile(r"\bBLOB\b")
 _ARROW = "aetherflow_arrow"
 """The name under which a session reads record batches."""
 _MICRO_DIGITS = 6
-_SECOND_DIGITS = {
-    **dict.fromkeys(("DATE", "TIME", "TIME WITH TIME ZONE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"), 6),
-    **dict.fromkeys(("TIME_NS", "TIMESTAMP_NS"), 9),
-    "TIMESTAMP_MS": 3,
-    "TIMESTAMP_S": 0,
-}
-_BITS = {"TINYINT": 8, "SMALLINT": 16, "INTEGER": 32, "BIGINT": 64, "HUGEINT": 128}
-_INTEGERS = tuple(_BITS)
-_SAME_TEXT = frozenset({*_INTEGERS, "UBIGINT", "BOOLEAN", "DATE", "TIME", "TIMESTAMP", "UUID", "JSON", '"NULL"'})
+_SAME_TEXT = frozenset({*INTEGERS, "UBIGINT", "BOOLEAN", "DATE", "TIME", "TIMESTAMP", "UUID", "JSON", '"NULL"'})
 """Types of which DuckDB makes the text that this package makes. It writes bytes as `\\xE4`, lists not as JSON."""
 _FILE_ALONE = "hive_partitioning = false"
 """Otherwise a folder `year=2026` gives the column `year` its value, whatever the file holds."""
@@ -114,16 +115,44 @@ class DuckDBServer(Server):
 
     def insert(self, into: SqlTable, columns: Sequence[TableColumn], batch: LoadBatch) -> int:
         """Add rows through a temporary CSV file: single INSERTs are slow in a column store."""
-        _check_integers(columns, batch)
+        with self._file_of(columns, batch) as path:
+            self._check(self.tx, path, columns, batch)
+            return self._load_csv(path, "none", _DIALECT, len(columns), list(enumerate(columns)), into, columns, ())
+
+    def refuse_unfit(self, columns: Sequence[TableColumn], batch: LoadBatch) -> None:
+        """UnwrittenRowError for the first row with a value that does not fit its column."""
+        with self._file_of(columns, batch) as path:
+            self._check(self.database, path, columns, batch)  # an error may have ended the transaction
+
+    @contextmanager
+    def _file_of(self, columns: Sequence[TableColumn], batch: LoadBatch) -> Iterator[Path]:
         path = self.job.scratch / f"{self.job.name}.csv"
         with path.open("wb") as file:
             file.write(codecs.BOM_UTF8)  # DuckDB takes one off, which the first value may begin with, too
             names = [column.name for column in columns]
             DelimitedWriter(HashingSink(file), names, _DIALECT).write(batch.rows)
         try:
-            return self._load_csv(path, "none", _DIALECT, len(columns), list(enumerate(columns)), into, columns, ())
+            yield path
         finally:
             path.unlink()
+
+    def _check(
+        self, reading: Transaction | Database, path: Path, columns: Sequence[TableColumn], batch: LoadBatch
+    ) -> None:
+        """Find a value that does not fit before an error of DuckDB ends the transaction."""
+        unfit = [
+            f"WHEN {is_unfit(f'f{index}', column)} THEN {index}"
+            for index, column in enumerate(columns)
+            if column.declared not in CHECKED
+        ]
+        if not unfit:
+            return
+        rows = f"SELECT row_number() OVER () - 1 AS row, CASE {' '.join(unfit)} END AS unfit"
+        sql = f"SELECT row, unfit FROM ({rows} FROM {_csv('none', _DIALECT, len(columns)).replace('$path', ':path')}) "
+        found = reading.read(f"{sql}WHERE unfit IS NOT NULL ORDER BY row LIMIT 1", {"path": _pattern(path)})[1]
+        for row, index in found:
+            reason = refused(columns[index], short_value(batch.rows[row][index]))
+            raise UnwrittenRowError(reason, row)
 
     def _load_csv(
         self,
@@ -136,27 +165,8 @@ class DuckDBServer(Server):
         columns: Sequence[TableColumn],
         extra: Row,
     ) -> int:
-        quotes = dialect.quoting != "none"
-        escape = dialect.escapechar or (dialect.quotechar if dialect.doublequote and quotes else "")
-        options = {
-            "auto_detect": False,
-            "header": dialect.include_header,
-            "delim": dialect.delimiter,
-            "quote": dialect.quotechar if quotes else "",
-            "escape": escape,
-            "nullstr": dialect.null_value,
-            "allow_quoted_nulls": False,
-            "compression": packing,
-            "max_line_size": limits.MOST_BYTES,
-        }
-        if dialect is _DIALECT:  # DuckDB would take a \\r within the first text for the end of a line
-            options["new_line"] = "\\n"
-        listed = ", ".join([_FILE_ALONE, *(f"{name} = {setting_literal(value)}" for name, value in options.items())])
-        types = ", ".join(f"f{index}: 'VARCHAR'" for index in range(width))
-        values = [_from_text(f"f{index}", column) for index, column in picked]
-        return self._insert_from(
-            f"read_csv($path, {listed}, columns = {{{types}}})", path, values, into, columns, extra
-        )
+        values = [from_text(f"f{index}", column) for index, column in picked]
+        return self._insert_from(_csv(packing, dialect, width), path, values, into, columns, extra)
 
     def _has_old_times(self, path: Path) -> bool:
         """Whether a Parquet file has times of 96 bits, of which DuckDB drops the nanoseconds."""
@@ -229,80 +239,39 @@ def column_for(name: str, column_type: ColumnType, *, nullable: bool) -> TableCo
 
 def _column(name: str, declared: str, *, nullable: bool) -> TableColumn:
     """A column. Columns with nanoseconds, which Python's types cannot hold, are text here; DuckDB parses it."""
-    kind, digits = column_of(name, declared).type, _SECOND_DIGITS.get(declared)
+    kind, digits = column_of(name, declared).type, SECOND_DIGITS.get(declared)
     if digits is None or declared == "DATE":
         return TableColumn(name, kind, declared, nullable)
     return TableColumn(name, kind if digits <= _MICRO_DIGITS else STRING, declared, nullable, digits)
 
 
-def _check_integers(columns: Sequence[TableColumn], batch: LoadBatch) -> None:
-    """UnwrittenRowError for an integer out of range, before an error of DuckDB ends the transaction."""
-    for at, column in enumerate(columns):
-        unsigned = column.declared.startswith("U")
-        bits = _BITS.get(column.declared[unsigned:], 0)
-        low, high = (0, 1 << bits) if unsigned else (-1 << bits >> 1, 1 << bits >> 1)
-        for index, row in enumerate(batch.rows if bits else ()):
-            if (value := row[at]) is not None and not low <= value < high:
-                raise UnwrittenRowError(f"column {column.name}: {value} does not fit {column.declared}", index)
-
-
-def _from_text(field: str, column: TableColumn) -> str:
-    """SQL that casts a text field to the column's type and raises an error where DuckDB would drop digits."""
-    if column.type.kind == "bytes":
-        return f"from_base64({field})"
-    if _NESTED.search(column.declared):
-        return _from_json(field, column)
-    value = f"CAST({field} AS {column.declared})"
-    loses = _number_loses(field, column) or _time_loses(field, column.declared)
-    if not loses:
-        return value
-    message = setting_literal(f"column {column.name}: the value ")
-    refused = f"error({message} || {field} || ' does not fit {column.declared}')"
-    return f"CASE WHEN {loses} THEN {refused} ELSE {value} END"
-
-
-def _from_json(field: str, column: TableColumn) -> str:
-    """SQL that reads a list, a struct or a map from JSON, as files hold it; other text is DuckDB's own notation."""
-    if _BYTES.search(column.declared):
-        message = setting_literal(f"column {column.name}: files have no form for bytes inside of a {column.declared}")
-        return f"CASE WHEN {field} IS NOT NULL THEN CAST(error({message}) AS {column.declared}) END"
-    # a text of JSON, which a cast would make a string of JSON; a type that it cannot read
-    given = re.sub(r"\b(JSON|BIT|BIGNUM)\b", "VARCHAR", column.declared)
-    value = f"CAST(CAST(CAST({field} AS JSON) AS {given}) AS {column.declared})"
-    return f"CASE WHEN json_valid({field}) THEN {value} ELSE CAST({field} AS {column.declared}) END"
-
-
-def _number_loses(field: str, column: TableColumn) -> str:
-    """An SQL condition: the number has more digits after the point than the column; empty if none is needed."""
-    if column.declared.removeprefix("U") in _INTEGERS:
-        digits = 0
-    elif column.type.kind == "decimal":
-        digits = column.type.scale
-    else:
-        return ""
-    behind = f"strlen(rtrim({field}, '0 ')) - instr({field}, '.') > {digits}"
-    return f"contains(lower({field}), 'e') OR contains({field}, '_') OR (contains({field}, '.') AND {behind})"
-
-
-def _time_loses(field: str, declared: str) -> str:
-    """An SQL condition: the value has more digits of a second than the column, or a time or date that it drops."""
-    digits = _SECOND_DIGITS.get(declared)
-    if digits is None:
-        return ""
-    behind = f"strlen(rtrim(regexp_extract({field}, '\\.(\\d+)', 1), '0')) > {digits}"
-    loses = f"(contains({field}, '.') AND {behind})"
-    if declared == "DATE":
-        return f"{loses} OR (contains({field}, ':') AND TRY_CAST(trim({field}) AS TIMESTAMP) <> CAST({field} AS DATE))"
-    if declared.startswith("TIME") and not declared.startswith("TIMESTAMP"):
-        return f"{loses} OR regexp_matches({field}, '\\d[-/]\\d+[-/]')"
-    return loses
+def _csv(packing: Packing, dialect: CsvFormat, width: int) -> str:
+    """The file `$path` as SQL reads it: `width` columns of text, f0 and so on."""
+    quotes = dialect.quoting != "none"
+    escape = dialect.escapechar or (dialect.quotechar if dialect.doublequote and quotes else "")
+    options = {
+        "auto_detect": False,
+        "header": dialect.include_header,
+        "delim": dialect.delimiter,
+        "quote": dialect.quotechar if quotes else "",
+        "escape": escape,
+        "nullstr": dialect.null_value,
+        "allow_quoted_nulls": False,
+        "compression": packing,
+        "max_line_size": limits.MOST_BYTES,
+    }
+    if dialect is _DIALECT:  # DuckDB would take a \\r within the first text for the end of a line
+        options["new_line"] = "\\n"
+    listed = ", ".join([_FILE_ALONE, *(f"{name} = {setting_literal(value)}" for name, value in options.items())])
+    types = ", ".join(f"f{index}: 'VARCHAR'" for index in range(width))
+    return f"read_csv($path, {listed}, columns = {{{types}}})"
 
 
 def _is_safe(given: str, wanted: str) -> bool:
     """Whether DuckDB's cast from one type to the other gives the value that this package gives, or fails."""
     if wanted == given or (wanted == "VARCHAR" and (given in _SAME_TEXT or is_enum(given))):
         return True
-    return given in _INTEGERS and wanted in _INTEGERS
+    return given in INTEGERS and wanted in INTEGERS
 
 
 def _pattern(path: Path) -> str:

@@ -85,7 +85,7 @@ def made_readable(query: str, types: "Sequence[DuckDBPyType]") -> tuple[str | No
     names, marks = [f"c{index}" for index in range(len(types))], []
     for index, (name, kind) in enumerate(zip(names, types, strict=True)):
         for loss, condition in enumerate(_CONDITIONS):
-            if found := _anywhere(name, kind, condition):
+            if found := anywhere(name, kind, condition):
                 marks.append(f"WHEN {found} THEN {loss * len(types) + index}")
     texts = [_with_texts(kind) for kind in types]
     selected = [
@@ -111,17 +111,17 @@ _CONDITIONS: tuple[Callable[[str, Any], str], ...] = (_infinite, _has_nanosecond
 """For each of `_LOSSES`: SQL for whether a value has it; empty if its type never has."""
 
 
-def _anywhere(value: str, kind: Any, condition: Callable[[str, Any], str], depth: int = 0) -> str:
+def anywhere(value: str, kind: Any, condition: Callable[[str, Any], str], depth: int = 0) -> str:
     """SQL for whether the condition holds for the value, or for one inside of it; empty if it never does."""
     match kind.id:
         case "list" | "array":
             item, (_, inner) = f"x{depth}", kind.children[0]
-            found = _anywhere(item, inner, condition, depth + 1)
+            found = anywhere(item, inner, condition, depth + 1)
             values = value if kind.id == "list" else f"CAST({value} AS {inner}[])"
             return f"len(list_filter({values}, lambda {item}: {found})) > 0" if found else ""
         case "struct":
             parts = [
-                _anywhere(
+                anywhere(
                     f"struct_extract({value}, {setting_literal(name) if name else number})", inner, condition, depth
                 )
                 for number, (name, inner) in enumerate(kind.children, 1)
@@ -130,7 +130,7 @@ def _anywhere(value: str, kind: Any, condition: Callable[[str, Any], str], depth
             item = f"x{depth}"
             parts = []
             for name, inner in kind.children:
-                if found := _anywhere(item, inner, condition, depth + 1):
+                if found := anywhere(item, inner, condition, depth + 1):
                     parts.append(f"len(list_filter(map_{name}s({value}), lambda {item}: {found})) > 0")
         case _:
             return condition(value, kind)

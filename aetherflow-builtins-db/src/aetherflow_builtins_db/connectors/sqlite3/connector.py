@@ -3,10 +3,11 @@
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
 from typing import Any, ClassVar, Self
 from urllib.parse import unquote
+from weakref import WeakSet
 
 from pydantic import Field, model_validator
 
@@ -35,24 +36,10 @@ from aetherflow_builtins_db.rules import step_name
 from aetherflow_builtins_db.statements import TRANSACTION_WORDS, changes_rows, words
 
 _URL = "sqlite://"
-_CHANGES = frozenset(
-    {
-        "INSERT",
-        "UPDATE",
-        "DELETE",
-        "REPLACE",
-        "CREATE",
-        "DROP",
-        "ALTER",
-        "ATTACH",
-        "DETACH",
-        "VACUUM",
-        "REINDEX",
-        "ANALYZE",
-    }
-    | {"SAVEPOINT", "RELEASE"}
-    | TRANSACTION_WORDS
-)
+_CHANGES = TRANSACTION_WORDS | {
+    "INSERT", "UPDATE", "DELETE", "REPLACE", "CREATE", "DROP", "ALTER", "ATTACH", "DETACH", "VACUUM", "REINDEX",
+    "ANALYZE", "SAVEPOINT", "RELEASE",
+}  # fmt: skip
 """First words that a query must not have: the programs of these statements do not all begin a write transaction."""
 
 
@@ -149,6 +136,7 @@ class Sqlite3Connector(SqlBase[Config, Options]):
         self.lock = threading.RLock()
         self.limit = TimeLimit(self.opts.statement_timeout)
         self._connection: sqlite3.Connection | None = None
+        self._reading: WeakSet[Sqlite3Rows] = WeakSet()
 
     def driver_errors(self) -> tuple[type[BaseException], ...]:
         """The exceptions of Python's module."""
@@ -308,8 +296,8 @@ class Sqlite3Connector(SqlBase[Config, Options]):
             raise self.refuse(f"reading takes no {first} statement", "use db_execute to change data")
         with self.lock:
             connection = self.connect()
-            with self.mapped("query"):
-                declared = declared_columns(connection, sql)
+            with self.mapped("query"), self._describing(connection) as describing:
+                declared = declared_columns(describing, sql)
             cursor = connection.cursor()
             try:
                 with self.mapped("query"), self.limit.on(connection.interrupt):
@@ -318,10 +306,24 @@ class Sqlite3Connector(SqlBase[Config, Options]):
                     cursor.execute(translated, values)
                 if cursor.description is None:
                     raise self.refuse("the SQL returns no rows", "use db_execute to change data")
-                return Sqlite3Rows(self, cursor, declared, fetch_size)
+                self._reading.add(opened := Sqlite3Rows(self, cursor, declared, fetch_size))
+                return opened
             except BaseException:
                 cursor.close()
                 raise
+
+    @contextmanager
+    def _describing(self, connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+        """The connection for `declared_columns`; while a query is open, whose subqueries a view would end, another."""
+        if all(each.is_closed for each in self._reading):
+            yield connection
+        elif is_memory(self.conf.place):
+            with closing(sqlite3.connect(":memory:")) as copy:
+                connection.backup(copy)
+                yield copy
+        else:
+            with closing(self._open()) as other:
+                yield other
 
     def run(
         self, connection: sqlite3.Connection, statement: str, values: Mapping[str, Any], operation: str

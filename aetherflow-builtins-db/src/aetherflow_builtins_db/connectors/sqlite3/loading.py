@@ -5,8 +5,10 @@ Other connections see the old rows until the commit, so mode `replace` needs no 
 
 import datetime
 import math
+import re
 import sqlite3
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import cast
 
 from aetherflow.core.api import (
@@ -21,10 +23,11 @@ from aetherflow_builtins_db.connectors.sqlite3.making import declared_for
 from aetherflow_builtins_db.connectors.sqlite3.rows import declared_type
 from aetherflow_builtins_db.contract import Transaction
 from aetherflow_builtins_db.failures import StatementTimeoutError, one_line
-from aetherflow_builtins_db.formats.values import text_value
+from aetherflow_builtins_db.formats.values import short_value, text_value
 from aetherflow_builtins_db.loading.server import Server, refuse_odd
 
 _BYTES = ColumnType("bytes")
+_LARGE = re.compile(r"\s*[-+]?(?=\d{309}|[\d.]+[eE])(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*", re.ASCII).fullmatch
 _PLAIN = (str, int, float, bytes, type(None))
 
 
@@ -72,6 +75,7 @@ class SqliteServer(Server):
 
     def insert(self, into: SqlTable, columns: Sequence[TableColumn], batch: LoadBatch) -> int:
         refuse_odd(columns, batch, math.isnan, "SQLite")
+        _refuse_infinite(columns, batch)
         marks = ", ".join("?" * len(columns))
         sql = f"INSERT INTO {into.sql} ({self.list_of(columns)}) VALUES ({marks})"
         rows = (
@@ -84,6 +88,18 @@ class SqliteServer(Server):
         except (sqlite3.Error, StatementTimeoutError) as error:
             raise self.tx.failed(f"inserting into {into.sql}", error) from error
         return len(batch.rows)
+
+
+def _refuse_infinite(columns: Sequence[TableColumn], batch: LoadBatch) -> None:
+    """RowsRefusedError for a number of which SQLite would make infinity, in a column that has NUMERIC affinity."""
+    for at, column in enumerate(columns):
+        if column.type != UNKNOWN or not column.declared:
+            continue
+        for index, row in enumerate(batch.rows):
+            cell = row[at]
+            text = cell if isinstance(cell, str) else text_value(cell) if isinstance(cell, Decimal) else ""
+            if _LARGE(text) and math.isinf(float(text)):
+                raise RowsRefusedError(f"column {column.name}: {short_value(cell)} is larger than any float", index)
 
 
 def column_for(name: str, column_type: ColumnType, *, nullable: bool) -> TableColumn:

@@ -89,7 +89,7 @@ class Sqlite3Rows(OpenRows):
         names = [column[0] for column in cursor.description]
         types = declared if len(declared) == len(names) else [UNKNOWN] * len(names)
         super().__init__([Column(name, kind) for name, kind in zip(names, types, strict=True)])
-        self.exact = False
+        self.exact = self.is_closed = False
         self._connector, self._cursor, self._fetch_size = connector, cursor, fetch_size
 
     def batches(self) -> Iterator[list[Row]]:
@@ -105,3 +105,4 @@ class Sqlite3Rows(OpenRows):
     def close(self) -> None:
         with self._connector.lock:
             self._cursor.close()
+        self.is_closed = True
