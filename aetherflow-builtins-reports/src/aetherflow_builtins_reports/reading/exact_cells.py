@@ -109,16 +109,23 @@ def _times(piece: bytes, rows: list[list[Any]], columns: set[int], *, date1904: 
 
 
 def _inexact(found: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The times that are no whole second, or just before midnight; the library gives the others exactly."""
+    """The times that are no whole millisecond, or just before midnight; the library gives the others exactly."""
     try:
-        millis = [float(text) * _DAY_MS for _, text in found]
+        numbers = [float(text) for _, text in found]
     except ValueError:
         return found
     return [
         each
-        for each, time in zip(found, millis, strict=True)
-        if _NEAR_MS < time % 1000 < 1000 - _NEAR_MS or time % _DAY_MS > _DAY_MS - _NEAR_MS
+        for each, number in zip(found, numbers, strict=True)
+        if (_NEAR_MS < (time := number * _DAY_MS) % 1000 < 1000 - _NEAR_MS and not _is_millisecond(each[1], number))
+        or time % _DAY_MS > _DAY_MS - _NEAR_MS
     ]
+
+
+def _is_millisecond(text: bytes, number: float) -> bool:
+    """Whether a number with many decimals is a whole millisecond that was rounded to as many."""
+    decimals = len(text) - text.find(b".") - 1
+    return decimals >= _NEAR_DECIMALS and round(round(number * _DAY_MS) / _DAY_MS, decimals) == number
 
 
 def _exact(value: Any, text: bytes, epoch: datetime.datetime) -> Any:
