@@ -49,8 +49,10 @@ def forget() -> None:
     """Let this process look again at what is installed."""
     distributions.distributions.cache_clear()
     distributions._first.cache_clear()
-    for scan in (metadata._texts, metadata.installed_in, metadata.installed_hooks, compatible._unmet, compatible._core):
+    for scan in (metadata._texts, metadata.group_errors, metadata.installed_in, metadata.installed_hooks):
         cast("Any", scan).cache_clear()
+    for rule in (compatible._unmet, compatible._core):
+        cast("Any", rule).cache_clear()
     for load in (loading.load_plugin, loading.load_legacy, hook_objects.imported, installed_catalog):
         cast("Any", load).cache_clear()
 

@@ -208,19 +208,37 @@ def test_a_step_without_a_usable_run_is_refused_at_its_line(acme: "Project", ste
     [
         ("aetherflow.step", 2, "name the group aetherflow.steps; it is in the pyproject.toml of acme-typo"),
         ("aetherflow.hook", 2, "name the group aetherflow.hooks; it is in the pyproject.toml of acme-typo"),
-        ("aetherflow.quantum_bridges", 0, "use a version of AetherFlow that knows it; it is in the pyproject.toml of "),
+        (
+            "aetherflow.quantum_bridges",
+            0,
+            "use a version of AetherFlow that knows it; it is in the pyproject.toml of acme-typo",
+        ),
     ],
 )
-def test_an_unknown_group_is_refused(project: "Project", group: str, code: int, fix: str) -> None:
+def test_an_unknown_group_is_refused_by_validate_and_noted_by_all_others(
+    project: "Project", group: str, code: int, fix: str
+) -> None:
     wheels.install(project.site, "acme-typo", f"[{group}]\nx = acme_typo:X\n", {"acme_typo.py": "X = 1\n"})
     project.flow("jobs: [{id: a, steps: [{id: s, type: check_items, inputs: {items: [1]}}]}]\n")
+    said = f"acme-typo 1.0 has entry points in the group {group}, which does not exist"
     checked = project.command("validate", "flow.yaml")
-    assert checked.code == code, checked.out
-    assert f"acme-typo 1.0 has entry points in the group {group}, which does not exist" in checked.out
-    assert f"fix: {fix}" in checked.out
-    listed = project.command("plugins", "check", "--json")
-    assert (listed.code, [each["code"] for each in json.loads(listed.out)["findings"]]) == (1, ["AF2114"])
-    assert project.command("run", "flow.yaml").code == 0  # a package of somebody else stops no run
+    mark = "" if code else "warning: "
+    assert (checked.code, f"installed:1:1: AF2114 {mark}{said}\n  fix: {fix}\n" in checked.out) == (code, True)
+    checked = project.command("plugins", "check", "--json")
+    assert (checked.code, [each["code"] for each in json.loads(checked.out)["findings"]]) == (1, ["AF2114"])
+    listed = project.command("plugins", "list")
+    assert (listed.code, listed.err) == (0, f"AF2114 {said}\n  fix: {fix}\n")
+    listed = project.command("plugins", "list", "--json")
+    problem = {"code": "AF2114", "message": said, "fix": fix}
+    assert (listed.err, json.loads(listed.out)["problems"]) == ("", [problem])
+    ended = project.command("run", "flow.yaml")  # a package of another user stops no run
+    assert (ended.code, ended.err.count(f"AF2114 {said}")) == (0, 1)
+
+
+def test_a_refused_run_names_the_group_that_hides_its_step(project: "Project") -> None:
+    wheels.install(project.site, "acme-typo", "[aetherflow.step]\nacme.x = acme_typo:X\n", {"acme_typo.py": ""})
+    ended = run(project, "acme.x")
+    assert (ended.code, "AF2101 " in ended.err, "the group aetherflow.step, which" in ended.err) == (2, True, True)
 
 
 NOISY = """\

@@ -14,7 +14,7 @@ from aetherflow.core.host.hook_objects import hook_of, imported, settings_model
 from aetherflow.core.host.hooks import load_hooks
 from aetherflow.core.host.importing import import_target
 from aetherflow.core.host.installing import driver_command, missing_drivers
-from aetherflow.core.host.metadata import PluginEntry, group_errors, installed_commands
+from aetherflow.core.host.metadata import PluginEntry, installed_commands
 from aetherflow.core.host.names import COMMANDS, CONNECTORS, HOOKS, LAUNCHERS, MANY, OTEL, STATUS
 
 
@@ -76,7 +76,6 @@ def check_installed_plugins(catalog: Catalog, commands: Catalog) -> tuple[int, l
         entries += [found.entry for found in catalog.load_legacy(legacy)]
     entries += [each for each in commands.entries if each in installed_commands()]
     findings += [PluginFinding(error.code, "", "", error.message, error.fix) for error, _ in catalog.notices]
-    findings += [PluginFinding(error.code, "", "", error.message, error.fix) for error, _ in group_errors()]
     told: set[tuple[str, str]] = set()
     count = 0
     for entry in sorted(entries, key=lambda each: (each.kind, each.shown_name, each.distribution)):

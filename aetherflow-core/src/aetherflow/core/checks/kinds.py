@@ -1,19 +1,19 @@
 """The kinds of documents: how each is recognised and checked, and the search for documents in a folder."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from aetherflow.core.base.errors import PluginError, ResolverSyntaxError, SpecError
 from aetherflow.core.base.location import DocPath, Location, format_path
-from aetherflow.core.base.problems import Problem, Problems, Severity
+from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.checks import report
 from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.decode import DECODE_FIX
 from aetherflow.core.checks.environment import DEPENDENT, problems_of, try_snapshot
 from aetherflow.core.checks.insecure import insecure
-from aetherflow.core.host.metadata import group_errors, installed_plugins
+from aetherflow.core.host.metadata import installed_plugins
 from aetherflow.core.kernel.resolver.scope import CONSTANT_ROOTS
 from aetherflow.core.kernel.resolver.template import parse_template
 from aetherflow.core.kernel.yaml.binder import bind
@@ -147,20 +147,12 @@ def _check_flow(path: Path, environment: Environment) -> Checked:
     snapshot, broken = environment.of(path)
     checked = report.check_flow(path, snapshot)
     checked.problems.extend(insecure(checked, snapshot))
-    checked.problems.extend(_unknown_groups())
     if not broken:
         return checked
     problems = Problems()
     problems.extend(broken)
     problems.extend(each for each in checked.problems if each.af not in DEPENDENT)
     return checked._replace(problems=problems)
-
-
-def _unknown_groups() -> Iterator[Problem]:
-    # only `validate` refuses them: a package that another user installed must not stop the runs of the night
-    for error, misspelt in group_errors():
-        severity: Severity = "error" if misspelt else "warning"
-        yield Problem(error.code, error.message, Location("installed"), code="plugin", fix=error.fix, severity=severity)
 
 
 # Profiles

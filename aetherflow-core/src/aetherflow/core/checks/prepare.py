@@ -7,6 +7,7 @@ from aetherflow.core.base.problems import Problems
 from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.report import check_flow, check_flow_document
 from aetherflow.core.host.catalog import Catalog
+from aetherflow.core.host.metadata import PluginGroupError
 from aetherflow.core.kernel.yaml.loader import Document
 from aetherflow.core.runtime.environment.policy import catalog_for
 from aetherflow.core.runtime.environment.snapshot import Snapshot
@@ -32,6 +33,8 @@ def prepare_document(document: Document, snapshot: Snapshot) -> PreparedFlow:
 
 
 def _prepared(checked: Checked, snapshot: Snapshot, catalog: Catalog) -> PreparedFlow:
-    if checked.problems.errors or checked.document is None or checked.spec is None:
+    # only `validate` refuses a misspelt group: a package that another user installed must not stop a run
+    wrong = any(each.af != PluginGroupError.code for each in checked.problems.errors)
+    if wrong or checked.document is None or checked.spec is None:
         raise SpecError(checked.problems)
     return prepare(checked.document, checked.spec, checked.profiles, snapshot, catalog)

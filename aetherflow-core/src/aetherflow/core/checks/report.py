@@ -20,6 +20,7 @@ from aetherflow.core.checks.subflows import SubFlows
 from aetherflow.core.checks.templates import check_templates
 from aetherflow.core.checks.view import resources
 from aetherflow.core.host.catalog import Catalog
+from aetherflow.core.host.metadata import PluginGroupError
 from aetherflow.core.kernel.yaml.binder import bind
 from aetherflow.core.kernel.yaml.flow import FlowSpec
 from aetherflow.core.kernel.yaml.loader import Document
@@ -74,8 +75,9 @@ def skipped_text(path: str) -> str:
 def _plugin_notices(catalog: Catalog, snapshot: Snapshot) -> Iterator[Problem]:
     at = setting_place(snapshot, "plugin_paths") or Location("AETHERFLOW_PLUGIN_PATHS")
     for error, fatal in catalog.notices:
-        where = Location("installed") if isinstance(error, LegacyPluginError) else at
-        severity: Severity = "error" if fatal else "warning"
+        where = Location("installed") if isinstance(error, (LegacyPluginError, PluginGroupError)) else at
+        wrong = fatal or (isinstance(error, PluginGroupError) and error.misspelt)
+        severity: Severity = "error" if wrong else "warning"
         yield Problem(error.code, error.message, where, code="plugin", fix=error.fix, severity=severity)
 
 

@@ -19,16 +19,8 @@ from aetherflow.core.base.typed import typed_here
 from aetherflow.core.host.compatible import is_compatible
 from aetherflow.core.host.first_party import CORE, distribution_for, extra_for
 from aetherflow.core.host.installing import install_command, installed_version, repair_command
-from aetherflow.core.host.metadata import PluginEntry, installed_in, legacy_plugins
-from aetherflow.core.host.names import (
-    BUNDLE_SOURCES,
-    CONNECTORS,
-    DOCUMENTS,
-    MANY,
-    STEPS,
-    WORDS,
-    shown,
-)
+from aetherflow.core.host.metadata import PluginEntry, group_errors, installed_in, legacy_plugins
+from aetherflow.core.host.names import BUNDLE_SOURCES, CONNECTORS, DOCUMENTS, MANY, STEPS, WORDS, shown
 from aetherflow.core.host.registering import registering
 from aetherflow.core.host.rules import Rules, allowed_among, preference
 
@@ -54,19 +46,21 @@ class Catalog:
         rules: Rules = Rules(),  # noqa: B008 it does not change
         folder: "FolderPlugins | None" = None,
         legacy: Iterable[PluginEntry] = (),
+        unread: Iterable[PluginError] = (),
         strict: bool = True,
         skipped: tuple[str, ...] = (),
     ) -> None:
         """`rules` say which of the plugins may be used; if they allow or lock some, no folder plugin may replace an
         installed one.
 
-        `legacy` are entries of the old group, loaded when a name is not found elsewhere. With `strict` a plugin that
-        cannot be loaded is an error, else a warning. `skipped` are plugin paths that were not loaded.
+        `legacy` are entries of the old group, loaded when a name is not found elsewhere; `unread` tells of entries in
+        groups that do not exist. With `strict` a plugin that cannot be loaded is an error, else a warning. `skipped`
+        are plugin paths that were not loaded.
         """
         self.entries = sorted(entries)
         self.rules = rules
         self.skipped = skipped
-        self.notices: list[Notice] = []
+        self.notices = [Notice(error, False) for error in unread]
         self._fixed = rules.allow is not None or bool(rules.locks.files)
         self._free = folder is None and rules.choose_nothing
         self._strict = strict
@@ -289,7 +283,7 @@ def _conflict(group: str, name: str, found: list[PluginEntry]) -> PluginConflict
 @cache
 def installed_catalog() -> Catalog:
     """The catalogue of the installed distributions, without folder plugins and policy."""
-    return Catalog(installed_in(), legacy=legacy_plugins())
+    return Catalog(installed_in(), legacy=legacy_plugins(), unread=group_errors())
 
 
 _nearest = lru_cache(maxsize=2_048)(nearest)  # the checks of a flow ask for the same name several times

@@ -1,5 +1,6 @@
 """One scan of the installed distributions' entry points; nothing is imported."""
 
+import re
 import sys
 from functools import cache
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from aetherflow.core.host.names import COMMANDS, HOOKS, INTERNAL, KINDS, LEGACY,
 
 PYDANTIC = "pydantic"
 """Entry-point group of pydantic's own plugins."""
+_GROUP = re.compile(r"^\s*\[(aetherflow\.[^]]*)\]", re.MULTILINE)
 FOLDER = "(folder)"
 """The distribution of a folder plugin, which has none."""
 
@@ -19,6 +21,8 @@ class PluginGroupError(PluginError):
     """A distribution has an entry point in a group `aetherflow.…` that does not exist; nothing reads it."""
 
     code = "AF2114"
+    misspelt = False
+    """Whether a known group has a similar name. A group that looks like none may be known to a later version."""
 
 
 class PluginEntry(NamedTuple):
@@ -88,23 +92,29 @@ def installed_commands() -> tuple[PluginEntry, ...]:
     return installed_in(COMMANDS)
 
 
-def group_errors() -> list[tuple[PluginGroupError, bool]]:
-    """An error for each entry-point group `aetherflow.…` that nothing reads, and whether it looks misspelt.
-
-    One that does not look so may be known to a later version.
-    """
+@cache
+def group_errors() -> tuple[PluginGroupError, ...]:
+    """An error for each entry-point group `aetherflow.…` that nothing reads, sorted by distribution and group."""
     known = {*WORDS, LEGACY, *INTERNAL}
+    first = _texts()
     found = []
-    for each, text in _texts().ours:
-        groups = {group for group, _, _ in points_in(text) if group.startswith("aetherflow.")}
+    for each, text in first.ours:
+        unknown = {*_GROUP.findall(text)} - known
+        if not unknown:  # as nearly always: the metadata of these alone is read
+            continue
         name, version = name_and_version(each)
-        for group in sorted(groups - known):
-            meant = nearest(group, known)
-            message = f"{name} {version} has entry points in the group {group}, which does not exist"
-            advice = f"name the group {meant}" if meant else "use a version of AetherFlow that knows it"
-            error = PluginGroupError(message, fix=f"{advice}; it is in the pyproject.toml of {name}")
-            found.append((error, meant is not None))
-    return found
+        if first.by_key.get(key_of(name), text) == text:
+            found += [(name, group, version) for group in unknown]
+    return tuple(_group_error(*each, known) for each in sorted(found))
+
+
+def _group_error(name: str, group: str, version: str, known: set[str]) -> PluginGroupError:
+    meant = nearest(group, known)
+    message = f"{name} {version} has entry points in the group {group}, which does not exist"
+    advice = f"name the group {meant}" if meant else "use a version of AetherFlow that knows it"
+    error = PluginGroupError(message, fix=f"{advice}; it is in the pyproject.toml of {name}")
+    error.misspelt = meant is not None
+    return error
 
 
 def legacy_plugins() -> tuple[PluginEntry, ...]:

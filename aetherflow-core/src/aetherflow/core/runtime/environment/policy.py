@@ -1,7 +1,7 @@
 """The catalogue of a run: what is installed, and its folder plugins, under its rules."""
 
 from aetherflow.core.host.catalog import Catalog
-from aetherflow.core.host.metadata import installed_in, legacy_plugins
+from aetherflow.core.host.metadata import group_errors, installed_in, legacy_plugins
 from aetherflow.core.runtime.environment.snapshot import Snapshot
 
 
@@ -17,6 +17,7 @@ def catalog_for(snapshot: Snapshot) -> Catalog:
         rules=snapshot.rules,
         folder=folder,
         legacy=legacy_plugins(),
+        unread=group_errors(),
         strict=snapshot.settings.plugin_strict,
         skipped=snapshot.skipped_plugins,
     )
