@@ -69,7 +69,7 @@ def lacks_of(
         yield Lack(f"lacks transaction(): {asked}")
     if writes:
         yield Lack(
-            "lacks transaction(): each statement counts at once, so what fails half-way stays half done", refused=False
+            "lacks transaction(): each statement counts at once, so what fails midway stays partly done", refused=False
         )
     elif not callable(getattr(connector, "fetchmany", None)):
         yield Lack("lacks fetchmany(): a result is read as a whole, into memory", refused=False)

@@ -118,7 +118,7 @@ class ServerDatabase:
     def begin(self) -> None:
         """Begin a transaction; the server gets it with its first statement. StoreError if one is open."""
         with self._turn:
-            if self._open:  # to begin another one would end it half-way
+            if self._open:  # to begin another one would end it before it is complete
                 raise StoreError("cannot start a transaction within a transaction")
             self._end(opens=True)
 

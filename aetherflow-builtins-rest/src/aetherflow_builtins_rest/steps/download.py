@@ -124,7 +124,7 @@ class Transfer:
     def _consume(self, response: "httpx.Response") -> None:
         if response.status_code == 416 and not self._is_whole(response):
             self._begin_anew()
-            raise _part_error("the peer refuses to go on where the download was cut; the next attempt begins anew")
+            raise _part_error("the peer refuses to go on where the download was cut; the next attempt starts again")
         if response.status_code == 416:
             return
         total = self._begin(response)
@@ -157,7 +157,7 @@ class Transfer:
             total = None if part[3] == "*" else int(part[3])
         elif response.status_code == 206:
             self._begin_anew()
-            raise _part_error("the peer sends another part than the one asked for; the next attempt begins anew")
+            raise _part_error("the peer sends another part than the one asked for; the next attempt starts again")
         else:
             if self._file.size:
                 self._begin_anew()

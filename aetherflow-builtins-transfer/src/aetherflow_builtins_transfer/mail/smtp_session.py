@@ -85,7 +85,7 @@ def _greet(smtp: smtplib.SMTP) -> None:
 def _start_tls(smtp: PatientSmtp, context: ssl.SSLContext) -> None:
     if not smtp.has_extn("starttls"):
         raise RefusedError(
-            "the server does not offer STARTTLS: it cannot encrypt, or somebody between removed the offer",
+            "the server does not offer STARTTLS: it cannot encrypt, or a third party in between removed the offer",
             temporary=False,
             fix="ask for the server's encrypted port (tls: implicit, often 465); tls: none sends everything readable",
         )

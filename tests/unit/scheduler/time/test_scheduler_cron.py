@@ -63,7 +63,7 @@ EXPRESSIONS = st.integers(0, 2**32).map(lambda number: expression(random.Random(
         (
             "*/90 * * * *",
             "minute '*/90' has a step that is larger",
-            "a step starts anew with every hour; the largest is 59",
+            "a step starts again with every hour; the largest is 59",
         ),
         ("0 0 L * *", "day of month 'L': 'L' is not known", "cron knows neither L nor W"),
         ("0 0 15W * *", "day of month '15W': '15W' is not known", "cron knows neither L nor W"),

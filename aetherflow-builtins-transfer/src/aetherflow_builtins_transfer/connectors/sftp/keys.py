@@ -180,7 +180,7 @@ class HostKeys:
     def _changed(self, shown: str, where: str) -> RemoteError:
         return self._refused(
             f"the host key of {self._name} is not the one in {where}: {shown}. Nothing was sent to the server",
-            "somebody may sit between; ask who runs the server whether its key was changed, then change it there",
+            "a third party may be between; ask who runs the server whether its key was changed, then change it there",
         )
 
     def _refused(self, message: str, fix: str = "") -> RemoteError:

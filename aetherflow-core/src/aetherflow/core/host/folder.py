@@ -168,7 +168,7 @@ class _Loader:
             else:
                 import_module(name)
         except (Exception, SystemExit) as error:  # noqa: BLE001 a plugin may raise anything while it is imported
-            del self._collector.items[before:]  # a plugin that failed half-way registers nothing
+            del self._collector.items[before:]  # a plugin that failed midway registers nothing
             self._errors.append(_failed(file, error))
             return False
         return True

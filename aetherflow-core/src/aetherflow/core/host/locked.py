@@ -51,7 +51,7 @@ class Locks:
         for lock in self.files:
             if (why := self._why_not(lock, entry)) is not None:
                 message = f"{entry.kind} {entry.shown_name!r} of {entry.source} is not as {lock.path} says: {why}"
-                fix = f"install it anew; if it is meant to be so, write the lock: {lock_command()}"
+                fix = f"install it again; if it is meant to be so, write the lock: {lock_command()}"
                 raise PluginLockError(message, fix=fix)
 
     def holds(self, entry: PluginEntry) -> bool:
@@ -120,7 +120,7 @@ def lock_of(entries: Iterable[PluginEntry]) -> dict[str, LockedDistribution]:
             found[name] = LockedDistribution(versions[name], Contents(installed).identity())
         except OSError as error:
             message = f"{name} {versions[name]} cannot be locked: {error.filename}: {error.strerror}"
-            raise PluginError(message, fix=f"install {name} anew") from error
+            raise PluginError(message, fix=f"install {name} again") from error
     return found
 
 

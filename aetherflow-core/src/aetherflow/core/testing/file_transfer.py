@@ -20,7 +20,7 @@ from aetherflow.core.testing.file_primitives import FilePrimitives
 from aetherflow.core.testing.file_steps import FileSteps
 
 UNREADABLE = Path("/proc/self/mem")
-"""A file that can be opened but not read: it makes a transfer fail half-way."""
+"""A file that can be opened but not read: it makes a transfer fail midway."""
 
 
 class Minimum(ConnectorSuite):

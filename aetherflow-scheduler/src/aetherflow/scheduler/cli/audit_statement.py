@@ -30,7 +30,7 @@ def sign_audit(schedule: "Schedule", day: str, key: Path, out: Path, *, as_json:
 
     start, end = _day(schedule, day)
     if out.exists():
-        raise UsageError(f"{out} is there already", fix="name another file: a statement is never written anew")
+        raise UsageError(f"{out} is there already", fix="name another file: a statement is never overwritten")
     with ledger_of(schedule, read_only=False) as ledger:
         if to_ms(end) > ledger.clock.now_ms():
             raise UsageError(f"{day} is not over", fix="sign a day when it is over")

@@ -44,7 +44,7 @@ class Difference(ReasonCode):
     REBOOT = "reboot", "a scheduler has no reboot: let a unit of systemd start it, `WantedBy=multi-user.target`"
     TIMES = "times", "{error}: {fix}"
     ENTRY = "entry", "is no entry of a crontab: {why}"
-    TEXT = "text", "holds bytes that are no UTF-8, or the character NUL: write it anew"
+    TEXT = "text", "holds bytes that are no UTF-8, or the character NUL: write it again"
     NAME = "variable_name", "{name!r} is no name of a variable: set it in the command"
     OTHER_ACCOUNT = "other_account", "runs as {user}: import it with --user {user}, for a scheduler of that account"
     UNREAD = "unread_file", "cron reads no file of this name in /etc/cron.d: rename the file if it is to run"

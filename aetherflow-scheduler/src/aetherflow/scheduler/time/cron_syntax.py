@@ -136,7 +136,7 @@ def _check_step(field: Field, step: int, whole: str) -> None:
     if step == 0:
         raise CronError(f"{field.name} {whole!r} has a step of 0", fix=f"write a step of 1 to {field.high}")
     if step > field.high:
-        fix = f"a step starts anew with every {_AROUND[field.name]}; the largest is {field.high}"
+        fix = f"a step starts again with every {_AROUND[field.name]}; the largest is {field.high}"
         raise CronError(f"{field.name} {whole!r} has a step that is larger than the field", fix=fix)
 
 

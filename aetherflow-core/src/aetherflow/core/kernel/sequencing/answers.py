@@ -21,7 +21,7 @@ def was_answered(state: RunState, name: str, answer: str) -> bool:
     recorded, actor, at = found
     if recorded == answer:
         return True
-    message = f"--decide {name}={answer}: {actor or 'somebody'} answered {recorded} at {iso(at)}"
+    message = f"--decide {name}={answer}: {actor or 'a user'} answered {recorded} at {iso(at)}"
     commands = [typed_here("resume", state.run_id)]
     if answer == "again":
         outer = f"{job}.{step.partition('.')[0]}"
