@@ -145,11 +145,13 @@ COMMANDS = [
             "aetherflow runs prune --older-than 30d",
             "aetherflow runs prune --keep-last 1 --older-than 30d",
         ),
+        ("aetherflow run flow.yaml",),
     ),
     Advice(
         "aetherflow runs prune --include-unfinished",
         "leave it out, or give an age: --older-than 30d",
         ("aetherflow runs prune --include-unfinished --older-than 30d",),
+        ("aetherflow run flow.yaml",),
     ),
     Advice(
         "aetherflow runs ack r",

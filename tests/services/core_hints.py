@@ -579,14 +579,15 @@ def older(project: Project) -> None:
     assert register(project.states, Registered("failed", "r", str(path), "f.yaml", 1)) is None
 
 
-@case("cli/needs", {"aetherflow state check HERE/state/f.sqlite": (4, "AF4001")})
+@case("kernel/state/reading", {"aetherflow state restore HERE/state/f.sqlite --from FILE": (0, "1 run")}, FILE="f.tar")
 def a_state_file_that_is_damaged(project: Project) -> Result:
     started(project, OK)
+    assert project.cli("state", "backup", "flow.yaml", "--to", "f.tar").code == 0
     project.state.write_text("no database " * 500)
     return project.cli("status")
 
 
-@case("kernel/state/reading", {"aetherflow state restore --help": (0, "--from")})
+@case("kernel/state/reading", {"aetherflow state restore HERE/state/f.sqlite --from FILE": (0, "1 run")}, FILE="f.tar")
 def a_damaged_state_file_that_is_read(project: Project) -> Result:
     a_state_file_that_is_damaged(project)
     return project.cli("state", "info", str(project.state))

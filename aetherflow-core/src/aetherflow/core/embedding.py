@@ -65,6 +65,8 @@ if TYPE_CHECKING:
     from aetherflow.core.kernel.resolver.params import as_given as as_given
     from aetherflow.core.kernel.resolver.params import settle_params as settle_params
     from aetherflow.core.kernel.state.acts import Act as Act
+    from aetherflow.core.kernel.state.reading import newer as newer
+    from aetherflow.core.kernel.state.reading import unreadable as unreadable
     from aetherflow.core.kernel.state.trouble import Trouble as Trouble
     from aetherflow.core.kernel.yaml.binder import bind as bind
     from aetherflow.core.kernel.yaml.loader import Document as Document
@@ -142,6 +144,7 @@ _HOMES = {
     "kernel.locks.store": "LockStore",
     "kernel.resolver.params": "ParamError as_given settle_params",
     "kernel.state.acts": "Act",
+    "kernel.state.reading": "newer unreadable",
     "kernel.state.trouble": "Trouble",
     "kernel.yaml.binder": "bind",
     "kernel.yaml.loader": "Document RawString",

@@ -54,8 +54,9 @@ def _of_ledger(known: KnownSchedule, root: Path) -> list[NeedsPerson]:
         finally:
             ledger.close()
     except StateError as error:
-        now, cause = Clock().now_ms(), f"{error}; {error.fix}" if error.fix else str(error)
-        return [NeedsPerson("UNREADABLE", known.document.name, now, cause, error_code=error.code)]
+        now, cause = Clock().now_ms(), str(error) if error.commands else f"{error}; {error.fix}"
+        name, code = known.document.name, error.code
+        return [NeedsPerson("UNREADABLE", name, now, cause, error_code=code, commands=error.commands)]
 
 
 def _acts_in(known: KnownSchedule, run_id: str) -> list[str]:

@@ -312,7 +312,7 @@ def test_commands_work_where_status_was_typed(project: "Project") -> None:
     (need,) = json.loads(typed(project, f"{line} --json", **here).out)["needs_person"]
     assert (need["status"], need["commands"]) == (
         "UNREADABLE",
-        [f"aetherflow state check {project.folder}/data/f.sqlite"],
+        [f"aetherflow state restore {project.folder}/data/f.sqlite --from FILE --config {config}"],
     )
     assert f" {project.folder}/data/f.sqlite " in need["cause"].replace(":", " ").replace(",", " ")
     alone = typed(project, "aetherflow status", **here)

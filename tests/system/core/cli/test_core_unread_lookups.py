@@ -1,21 +1,35 @@
-"""Commands that look up a run or a flow name the file that they cannot read, and end with exit code 4."""
+"""Files that cannot be read: each command names the file and the reason, ends with exit code 4, types what helps."""
 
 import contextlib
+import html
+import json
+import shlex
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+import warm
+from docs_pages import ROOT
 from torture_image import mounted, require_mounts
 
 if TYPE_CHECKING:
-    from core_project import Project
+    from core_project import Project, Result
 
-LOOKUPS = (
-    ("runs", "show", "r"), ("runs", "logs", "r"), ("runs", "diff", "r"), ("resume", "r"),
-    ("runs", "list", "--flow", "f"), ("claims", "list"), ("claims", "list", "--flow", "f"),
+STATE = (
+    ("runs", "list"), ("runs", "list", "--flow", "f"), ("runs", "show", "r"), ("runs", "logs", "r"),
+    ("runs", "diff", "r"), ("resume", "r"), ("plan", "flow.yaml", "--run-id", "r"),
+    ("claims", "list"), ("claims", "list", "--flow", "f"), ("runs", "prune", "--keep-last", "0"),
 )  # fmt: skip
+"""Commands that read the state of a flow."""
+LOOKUPS = (
+    *STATE, ("runs", "ack", "refused-1", "--reason", "x"), ("runs", "ack", "--before", "0d", "--reason", "x"),
+    ("runs", "resolve", "refused-1", "--as", "done", "--reason", "x"), ("state", "forget"),
+)  # fmt: skip
+"""Commands that look up runs, flows or refused starts."""
 
 
 @pytest.fixture
@@ -24,28 +38,105 @@ def ran(project: "Project") -> "Project":
     return project
 
 
-def are_red(project: "Project", file: Path, reason: str, prefix: tuple[str, ...] = ()) -> None:
-    for command in (("status",), ("runs", "list"), *LOOKUPS):
+def are_red(
+    project: "Project",
+    file: Path,
+    reason: str,
+    commands: list[str],
+    *,
+    others: tuple[tuple[str, ...], ...] = LOOKUPS,
+    prefix: tuple[str, ...] = (),
+) -> None:
+    """`status` has one such row, with these commands, in each of its forms; the `others` report the same."""
+    found = project.command("status", "--json", prefix=prefix)
+    (need,) = [need for need in json.loads(found.out)["needs_person"] if need["status"] == "UNREADABLE"]
+    assert (found.code, need["commands"]) == (4, commands), need
+    page = project.folder / "status.html"
+    assert project.command("status", "--html", str(page), prefix=prefix).code == 0
+    assert str(file) in need["cause"]
+    assert reason in need["cause"]
+    told: list[tuple[object, str]] = [("--html", html.unescape(page.read_text()))]
+    for command in (("status",), *others):
         result = project.command(*command, prefix=prefix)
         assert result.code == 4, (command, result)
-        said = " ".join((result.out + result.err).split())
-        assert str(file) in said, (command, said)
-        assert reason in said, (command, said)
-        assert "Traceback" not in said, (command, said)
+        told.append((command, result.out + result.err))
+    for where, words in told:
+        text = " ".join(words.split())
+        assert "Traceback" not in text, (where, text)
+        for part in (str(file), reason, *commands):
+            assert " ".join(part.split()) in text, (where, text)
+
+
+def typed(project: "Project", command: str, prefix: tuple[str, ...] = ()) -> "subprocess.CompletedProcess[str]":
+    """Type a command line in the folder of the project."""
+    env = {**project.env, "PATH": f"{warm.shims()}:{project.env['PATH']}"}
+    return subprocess.run(
+        [*prefix, "bash", "-c", command], cwd=project.folder, env=env, capture_output=True, text=True, check=False
+    )
+
+
+def fail(project: "Project", run_id: str = "r") -> "Result":
+    result = project.command("run", "flow.yaml", "--run-id", run_id, "-q")
+    assert result.code == 1, result
+    return result
+
+
+def make_newer(path: Path) -> str:
+    """Let a newer engine have written a file; returns the command that installs that engine."""
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version=99")
+    return f"python3 install.py --to {shlex.quote(sys.prefix)}  # in the folder of the newer release"
+
+
+def is_taken_by_the_installer(command: str) -> None:
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT / "deploy", capture_output=True, text=True, check=False)
+    assert "run the install.py of a release" in done.stderr, done
+    assert "unrecognized arguments" not in done.stderr
 
 
 def test_a_newer_index(ran: "Project") -> None:
-    assert ran.command("run", "flow.yaml", "--run-id", "r", "-q").code == 1
-    with contextlib.closing(sqlite3.connect(ran.states / "registry.sqlite")) as db:
-        db.execute("PRAGMA user_version=99")
+    fail(ran)
+    command = make_newer(ran.states / "registry.sqlite")
     for state in ran.states.glob("f*.sqlite"):
         state.unlink()  # the runs are known to the index alone
-    are_red(ran, ran.states / "registry.sqlite", "schema 99")
+    are_red(ran, ran.states / "registry.sqlite", "schema 99", [command])
+    is_taken_by_the_installer(command)
+
+
+def test_a_newer_state(ran: "Project") -> None:
+    fail(ran)
+    command = make_newer(ran.state)
+    before = ran.state.read_bytes()
+    others = (*STATE, ("run", "flow.yaml", "--run-id", "r"), ("run", "flow.yaml", "--run-id", "new"))
+    are_red(ran, ran.state, "schema 99", [command], others=others)
+    assert ran.state.read_bytes() == before
+    (flow,) = json.loads(ran.command("status", "--json").out)["flows"]
+    assert (flow["status"], flow["next"]) == ("unreadable", command)
 
 
 def test_a_root_that_is_missing(ran: "Project") -> None:
-    ran.env["AETHERFLOW_STATE_ROOT"] = str(ran.folder / "staet")
-    are_red(ran, ran.folder / "staet", "there is no such folder")
+    fail(ran)
+    typo = ran.folder / "staet"
+    ran.env["AETHERFLOW_STATE_ROOT"] = str(typo)
+    look, make = f"ls -l {ran.folder}", f"mkdir -p -m 700 {typo}"
+    are_red(ran, typo, "there is no such folder; AETHERFLOW_STATE_ROOT names it", [look, make])
+    assert " state\n" in typed(ran, look).stdout
+    assert typed(ran, make).returncode == 0
+    assert typed(ran, "aetherflow status").returncode == 0
+
+
+def test_a_root_that_a_project_file_names_from_elsewhere(ran: "Project") -> None:
+    config = ran.write("version: 1\nroots: {state: nowhere}\n", "aetherflow.yaml")
+    elsewhere = ran.folder.parent
+    env = {name: value for name, value in ran.env.items() if name != "AETHERFLOW_STATE_ROOT"}
+    for words in (("runs", "show", "r"), ("status",)):
+        done = warm.run(
+            ran.argv(*words, "--config", str(config)), cwd=elsewhere, env=env, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 4, done
+        told = " ".join((done.stdout + done.stderr).split())
+        assert f"{ran.folder / 'nowhere'}: there is no such folder; the project file names it" in told
 
 
 def test_a_full_disk(ran: "Project") -> None:
@@ -53,18 +144,45 @@ def test_a_full_disk(ran: "Project") -> None:
     require_mounts(ran.folder, "tmpfs")
     ran.states.mkdir(mode=0o700, exist_ok=True)
     with mounted("tmpfs", "tmpfs", "size=2m,mode=0700", ran.states):
-        assert ran.command("run", "flow.yaml", "--run-id", "r", "-q").code == 1
+        fail(ran)
         with (ran.states / "filler").open("wb", buffering=0) as file, contextlib.suppress(OSError):
             while file.write(b"x" * 4096):
                 pass
         assert ran.command("run", "flow.yaml", "--run-id", "r2", "-q").code == 4
-        are_red(ran, ran.states, "disk full")
+        are_red(ran, ran.states, "disk full", [f"df -h {ran.states}"])
+        assert "100%" in typed(ran, f"df -h {ran.states}").stdout
+        (ran.states / "filler").unlink()
+        rows = json.loads(ran.command("status", "--json").out)["needs_person"]
+        assert [row["status"] for row in rows] == ["FAILED"]
 
 
 def test_a_root_of_another_account(ran: "Project", unprivileged: tuple[str, ...]) -> None:
-    assert ran.command("run", "flow.yaml", "--run-id", "r", "-q").code == 1
+    fail(ran)
     ran.states.chmod(0)
+    command = f"namei -l {ran.states}"
     try:
-        are_red(ran, ran.states, "Permission denied", unprivileged)
+        are_red(ran, ran.states, "permission denied", [command], prefix=unprivileged)
+        shown = typed(ran, command, unprivileged)
     finally:
         ran.states.chmod(0o700)
+    assert (shown.returncode, shown.stdout.splitlines()[-1].split()[0]) == (0, "d---------")
+
+
+def test_a_damaged_state(ran: "Project") -> None:
+    fail(ran)
+    assert ran.command("state", "backup", "flow.yaml", "--to", "f.tar").code == 0
+    ran.state.write_text("no database " * 500)
+    command = f"aetherflow state restore {ran.state} --from FILE"
+    are_red(ran, ran.state, "not a database", [command], others=(*STATE, ("run", "flow.yaml")))
+    assert typed(ran, command.replace("FILE", "f.tar")).returncode == 0
+    assert ran.command("status").code == 1
+    assert ran.command("runs", "show", "r").code == 0
+
+
+def test_a_file_that_is_no_state_keeps_its_fix(ran: "Project") -> None:
+    """Nothing can be typed: the row says what to do."""
+    fail(ran)
+    ran.state.unlink()
+    with contextlib.closing(sqlite3.connect(ran.state)) as db:
+        db.execute("CREATE TABLE mine (x)")
+    are_red(ran, ran.state, "that AetherFlow did not create; name another flow.state.path", [], others=())

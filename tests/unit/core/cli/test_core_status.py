@@ -476,7 +476,7 @@ def test_a_broken_file_among_good_ones(project: "Project") -> None:
     result = project.cli("status")
     assert (result.code, result.err) == (4, "")
     assert "UNREADABLE broken" in result.out
-    assert f"next: aetherflow state check {project.states / 'broken.sqlite'}" in result.out
+    assert f"next: aetherflow state restore {project.states / 'broken.sqlite'} --from FILE" in result.out
     assert result.out.splitlines()[-1].split() == ["ok", "1", "flow", "(--all)"]
 
 

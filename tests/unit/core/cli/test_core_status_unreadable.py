@@ -63,7 +63,7 @@ def test_a_root_that_this_account_may_not_list(failed: "Project", monkeypatch: p
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(unreadable, "os", _Os(listdir=denied))
-    is_red(failed, failed.states, "Permission denied")
+    is_red(failed, failed.states, "permission denied")
 
 
 def test_a_registry_that_cannot_be_opened_since_the_disk_is_full(

@@ -66,11 +66,9 @@ def test_a_ledger_of_a_newer_version_is_refused_in_words_and_stays(tmp_path: Pat
     with contextlib.closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA user_version=99")
     before = path.read_bytes()
-    with pytest.raises(
-        StateError, match=f"has schema 99, this scheduler (knows up to|reads) {SCHEMA_VERSION}"
-    ) as caught:
+    with pytest.raises(StateError, match=f"has schema 99, this engine knows up to {SCHEMA_VERSION}") as caught:
         Ledger(path, Clock(), read_only=read_only)
-    assert caught.value.fix == "update aetherflow-scheduler, or name another file in `state:`"
+    assert caught.value.fix.startswith("install the release that wrote it: python3 install.py --to ")
     assert path.read_bytes() == before
 
 

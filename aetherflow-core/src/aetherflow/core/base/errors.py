@@ -69,10 +69,10 @@ class AetherflowError(Exception):
     told: bool = False
     """True once a command has shown the error; it is not shown again."""
 
-    def __init__(self, message: str = "", *, fix: str = "") -> None:
+    def __init__(self, message: str = "", *, fix: str = "", commands: Sequence[str] = ()) -> None:
         super().__init__(message)
-        self.message = message
-        self.fix = fix
+        self.message, self.commands = message, tuple(commands)  # which show or remove the cause, and end the fix
+        self.fix = f"{fix}: {'; or: '.join(commands)}" if commands else fix
 
     def __str__(self) -> str:
         return self.message

@@ -1,5 +1,6 @@
 """Command lines of ours as a message names them: with the project file that the command at hand was given."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -35,6 +36,13 @@ def typed_here(*words: str) -> str:
 def typed_anywhere(*words: str) -> str:
     """The same for what is written down, and read from another folder."""
     return command_line(*words, config=_absolute)
+
+
+def by_release(*arguments: str, release: str = "release") -> str:
+    """A call of `install.py` for this installation, as it is typed in the folder of a release."""
+    import shlex
+
+    return f"{shlex.join(['python3', 'install.py', '--to', sys.prefix, *arguments])}  # in the folder of the {release}"
 
 
 def command_line(*words: str, config: Path | str | None = None) -> str:

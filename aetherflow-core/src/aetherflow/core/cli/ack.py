@@ -126,11 +126,13 @@ def act_on_handle(root: Path, handle: str, act: "Act") -> dict[str, Any]:
     """Write down an act on the refused start that `status` names so."""
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.base.typed import typed_here
+    from aetherflow.core.cli.unreadable import require_readable
     from aetherflow.core.kernel.state import registry
     from aetherflow.core.kernel.state.refused import act_on_refusal, open_refusals
 
     found = {f"{HANDLE}{each.id}": each for each, _ in registry.look(root, open_refusals)}
     if handle not in found:
+        require_readable(root)
         raise UsageError(f"no refused start {handle!r} is open under {root}", fix=typed_here("status"))
     refused = found[handle]
     act_on_refusal(root, refused.id, act)
@@ -139,8 +141,10 @@ def act_on_handle(root: Path, handle: str, act: "Act") -> dict[str, Any]:
 
 def _all_before(root: Path, before_ms: int, flow: str | None, act: "Act") -> list[dict[str, Any]]:
     from aetherflow.core.cli.needs import NOT_WELL, picture
+    from aetherflow.core.cli.unreadable import require_readable
     from aetherflow.core.runtime.resuming import runs_of
 
+    require_readable(root)
     seen = picture(root, act.at, flow)
     needs = [need for need in (*seen.needs, *seen.in_hand) if need.since < before_ms]
     named = [(need.handle, need.flow_id) for need in needs if need.handle is not None]

@@ -66,7 +66,7 @@ def list_claims(
     root = state_root_here(config)
     found: list[PastClaim] = []
     aside: dict[tuple[str, str], str] = {}
-    unreadable = as_rows(root, config)
+    unreadable = as_rows(root)
     for path in {
         durable.real_file(Path(known.state_path)): known.state_path for known in flows_of(root, flow)
     }.values():

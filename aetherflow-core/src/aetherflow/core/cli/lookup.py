@@ -27,9 +27,10 @@ def flows_of(root: Path, flow_id: str | None) -> list["KnownFlow"]:
         return known
     found = [flow for flow in known if flow.flow_id == flow_id]
     if not found:
-        _require_readable(root)
         from aetherflow.core.base.suggest import did_you_mean
+        from aetherflow.core.cli.unreadable import require_readable
 
+        require_readable(root)
         ids = sorted({flow.flow_id for flow in known})
         fix = did_you_mean(flow_id, ids, what="flows") if ids else f"no flow has run under {root}"
         raise UsageError(f"no run of a flow {flow_id!r} is known under {root}", fix=fix)
@@ -42,11 +43,12 @@ def find_run(root: Path, run_id: str, flow_id: str | None, state: str | None, co
     `state` is the path of its state, if that was given; `command` and its `options` are used in the fix.
     """
     from aetherflow.core.base.typed import typed_here
+    from aetherflow.core.cli.unreadable import require_readable
     from aetherflow.core.runtime.resuming import runs_of
 
     found = runs_of(root, run_id, flow_id, None if state is None else Path(state))
     if not found:
-        _require_readable(root)
+        require_readable(root)
         of = (f" of flow {flow_id}" if flow_id else "") + (f" in {state}" if state else "")
         gone = _forgotten(root, run_id, flow_id) or _lost(root, run_id, flow_id)
         raise UsageError(f"no run {run_id!r}{of} is known under {root}{gone}", fix=typed_here("runs", "list"))
@@ -58,14 +60,6 @@ def find_run(root: Path, run_id: str, flow_id: str | None, state: str | None, co
         more += ["--state-path", first.state_path] if [run.flow_id for run in found].count(first.flow_id) > 1 else []
         raise UsageError(message, fix=typed_here(*command.split(), run_id, *more, *options))
     return found[0]
-
-
-def _require_readable(root: Path) -> None:
-    """Raise the StateError of the first file or folder under a state root that cannot be read."""
-    from aetherflow.core.cli.unreadable import unreadable_in
-
-    for error in unreadable_in(root, None).values():
-        raise error
 
 
 def _forgotten(root: Path, run_id: str, flow_id: str | None) -> str:

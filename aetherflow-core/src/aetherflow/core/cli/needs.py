@@ -2,7 +2,6 @@
 
 import dataclasses
 import fnmatch
-import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -24,6 +23,7 @@ from aetherflow.core.kernel.state.acts import Act, Verb, standing
 from aetherflow.core.kernel.state.checking import check_schema
 from aetherflow.core.kernel.state.family import lives
 from aetherflow.core.kernel.state.overview import Overview, is_healed, overview
+from aetherflow.core.kernel.state.reading import unreadable
 from aetherflow.core.kernel.state.registry_file import schema_of
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 from aetherflow.core.kernel.state.transitions import Status
@@ -110,13 +110,7 @@ def picture(root: Path, now: int, flow: str | None, config: Path | None = None) 
         flow_id = refused.flow_id or ids.get(refused.flow_path)
         if _wanted(flow_id or Path(refused.flow_path).name, flow):
             _refused(picture, here, refused, flow_id, acts, now)
-    for file, error in unreadable_in(root, config).items():
-        command = shlex.join(["ls", "-ld", str(file)])
-        picture.needs.append(
-            NeedsPerson(
-                "UNREADABLE", file.name, now, short(f"{error}; {error.fix}"), error_code=error.code, commands=(command,)
-            )
-        )
+    picture.needs += [_unreadable_row(file.name, now, error) for file, error in unreadable_in(root).items()]
     _add_unread(picture, root)
     if picture.gone:
         picture.needs.append(here.gone(picture.gone, picture.flows, picture.latest))
@@ -133,7 +127,8 @@ def _add_unread(picture: Picture, root: Path) -> None:
         except StateError as error:
             picture.unreadable[path] = error
     for path, why in picture.unreadable.items():
-        picture.needs += [_unreadable(each, why) for each in picture.flows if each.state_path == path]
+        flows = [flow for flow in picture.flows if flow.state_path == path]
+        picture.needs += [_unreadable_row(flow.flow_id, flow.last_started_at, why) for flow in flows]
 
 
 def _wanted(name: str, pattern: str | None) -> bool:
@@ -156,8 +151,7 @@ def _files(picture: Picture) -> None:
         except (FileNotFoundError, NotADirectoryError):
             picture.gone.append(path)
         except OSError as error:
-            fix = "check the disk and the permissions"
-            picture.unreadable[path] = StateError(f"state file {plain(path)}: {error.strerror}", fix=fix)
+            picture.unreadable[path] = unreadable(Path(plain(path)), error)
         except StateError as error:
             picture.unreadable[path] = error
 
@@ -340,7 +334,7 @@ def _resume_refused(need: NeedsPerson, refused: "Refused") -> NeedsPerson:
     return dataclasses.replace(need, cause=cause, error_code=refused.error_code, commands=commands)
 
 
-def _unreadable(flow: "KnownFlow", error: StateError) -> NeedsPerson:
-    command = shlex.join(["aetherflow", "state", "check", plain(flow.state_path)])
-    since, cause = flow.last_started_at, short(str(error))
-    return NeedsPerson("UNREADABLE", flow.flow_id, since, cause, error_code=error.code, commands=(command,))
+def _unreadable_row(name: str, since: int, error: StateError) -> NeedsPerson:
+    """Return the row of `status` for what cannot be read: its file and the reason, and the commands that help."""
+    cause = short(str(error) if error.commands else f"{error}; {error.fix}")
+    return NeedsPerson("UNREADABLE", name, since, cause, error_code=error.code, commands=error.commands)

@@ -76,10 +76,13 @@ def plan(
 def _changed(run_id: str, config: Path | None) -> "tuple[ChangedInput | None, tuple[str, ...]]":
     """What a finished step of the run has read and has changed since, and what goes on with the run."""
     from aetherflow.core.cli.lookup import state_root_here
+    from aetherflow.core.cli.unreadable import require_readable
     from aetherflow.core.runtime.resuming import Resumes, runs_of
 
     root = state_root_here(config)
     found, resumes = runs_of(root, run_id), Resumes(root, config)
+    if not found:
+        require_readable(root)
     changed = resumes.changed_input(found[0]) if len(found) == 1 else None
     return changed, resumes.commands(found[0]) if changed else ()
 

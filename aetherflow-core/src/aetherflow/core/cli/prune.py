@@ -47,6 +47,7 @@ def prune(
     from aetherflow.core.cli.lookup import flows_of, state_root_here
     from aetherflow.core.cli.notes import notes_of
     from aetherflow.core.cli.pruned import carry_out, text_of
+    from aetherflow.core.cli.unreadable import unreadable_in
     from aetherflow.core.console.since import span_ms
     from aetherflow.core.kernel.state.pruning import doomed_runs
     from aetherflow.core.kernel.state.records import now_ms
@@ -61,7 +62,7 @@ def prune(
     flows: dict[str, list[str]] = {}
     doomed: dict[str, list[PastRun]] = {}
     claiming: list[PastRun] = []
-    errors: list[StateError] = []
+    errors: list[StateError] = [*unreadable_in(root).values()]
     for known in flows_of(root, flow):
         try:
             if not durable.is_there(path := Path(known.state_path)):

@@ -15,6 +15,7 @@ from aetherflow.core.cli.history_text import runs_text
 from aetherflow.core.cli.lookup import flows_of
 from aetherflow.core.cli.notes import notes_of
 from aetherflow.core.cli.pruned import PRUNE_SCHEMA, carry_out, row, text_of
+from aetherflow.core.cli.unreadable import unreadable_in
 from aetherflow.core.console.amounts import size_text
 from aetherflow.core.console.streams import print_json
 from aetherflow.core.kernel.state.pruning import Freed
@@ -47,6 +48,7 @@ def prune_by_policy(
     root, now = state_root(snapshot), now_ms()
     flows = flows_of(root, flow)
     found = judge(root, flow, spec, Path(document.file), work_root(None, snapshot.settings, snapshot.env), now)
+    found.errors.extend(unreadable_in(root).values())
     count = len(found.runs) + len(found.logs) + len(found.workspaces)
     asks = count and not yes and sys.stdin.isatty()
     if not as_json and found.runs and (dry_run or asks):

@@ -88,7 +88,7 @@ def list_runs(
     wanted: dict[str, Any] = {"since": instant_ms(since, now_ms()), "limit": limit, "flow_id": flow}
     wanted["statuses"] = frozenset(each.value.upper() for each in status or [])
     found: list[PastRun] = []
-    unreadable = as_rows(root, config)
+    unreadable = as_rows(root)
     files = {durable.real_file(Path(known.state_path)): known.state_path for known in flows_of(root, flow)}
     for path in files.values():
         try:

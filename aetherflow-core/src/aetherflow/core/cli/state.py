@@ -231,10 +231,12 @@ def forget(
     from aetherflow.core.cli.lookup import flows_of, state_root_here
     from aetherflow.core.cli.next_steps import not_well
     from aetherflow.core.cli.state_files import is_lost
+    from aetherflow.core.cli.unreadable import require_readable
     from aetherflow.core.kernel.state.overview import overview
     from aetherflow.core.kernel.state.registry import forget_files, look
 
     root = state_root_here(config)
+    require_readable(root)
     lost = [flow for flow in flows_of(root, None) if is_lost(Path(flow.state_path))]
     gone = sorted({flow.state_path for flow in lost})
     bad = not_well(lost, look(root, overview).latest)

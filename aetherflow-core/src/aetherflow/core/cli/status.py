@@ -218,7 +218,7 @@ def _file_word(flow: "KnownFlow", picture: "Picture", resumes: "Resumes") -> tup
     if path in picture.older:
         return "older", f"state file {path} is of an older version", f"aetherflow state migrate {shlex.quote(path)}"
     if (error := picture.unreadable.get(path)) is not None:
-        return "unreadable", str(error), error.fix
+        return "unreadable", str(error), error.commands[0] if error.commands else error.fix
     return None
 
 

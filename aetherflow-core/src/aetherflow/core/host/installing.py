@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aetherflow.core.base.typed import by_release
 from aetherflow.core.host.distributions import find_distribution, name_and_version
 from aetherflow.core.host.first_party import CORE, driver_extra, first_party, own_extra, without_implied
 
@@ -31,7 +32,7 @@ def _by_release(*arguments: str) -> str:
     kept = Path(sys.prefix, "share", "aetherflow", "install.py")  # where it leaves itself
     if kept.is_file():
         return shlex.join([sys.executable, str(kept), *arguments])
-    return f"{shlex.join(['python3', 'install.py', '--to', sys.prefix, *arguments])}  # in the folder of the release"
+    return by_release(*arguments)
 
 
 def installed_version(distribution: str) -> str | None:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from aetherflow.core.api import StateError
-from aetherflow.core.embedding import durable
+from aetherflow.core.embedding import durable, newer
 
 SCHEMA_VERSION = 3
 Living = Callable[[], list[str]]
@@ -160,10 +160,7 @@ def prepare_schema(connection: durable.Database, path: Path, living: Living, *, 
             _add_index(connection)
         return
     if version > SCHEMA_VERSION:
-        raise StateError(
-            f"ledger {path} has schema {version}, this scheduler knows up to {SCHEMA_VERSION}",
-            fix="update aetherflow-scheduler, or name another file in `state:`",
-        )
+        raise newer("ledger", path, version, SCHEMA_VERSION)
     if version and read_only:
         raise StateError(
             f"ledger {path} has schema {version}, this scheduler reads {SCHEMA_VERSION}",

@@ -18,6 +18,7 @@ from aetherflow.core.embedding import (
     hostname,
     is_dead,
     living_files,
+    unreadable,
 )
 from aetherflow.core.embedding import Owner as LockOwner
 from aetherflow.scheduler.ledger.records import Owner, SlotRow, insert
@@ -29,8 +30,6 @@ OWNER_SECONDS = 60.0
 """In a server: how long an owner on another host, of which nothing is heard, counts as living."""
 SCHEDULER = "scheduler"
 """The kind of owner that `run` enters as."""
-FIX = "check the disk and the permissions, or name another file in `state:`"
-
 
 Fault = tuple[type[BaseException] | None, int | None]
 
@@ -244,8 +243,9 @@ class Ledger:
             raise self._failed(error) from error
 
     def _failed(self, error: Exception) -> StateError:
-        fix = FIX if self.shared is None else "check the server, and the rights of its account"
-        return StateError(f"ledger {self.path}: {error}", fix=fix)
+        if self.shared is None:
+            return unreadable(self.path, error, "ledger")
+        return StateError(f"ledger {self.path}: {error}", fix="check the server, and the rights of its account")
 
 
 def _of_owner(name: str) -> str:

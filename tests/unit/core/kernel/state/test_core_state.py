@@ -39,7 +39,7 @@ def with_sql(*statements: str) -> Callable[[Path], None]:
         (with_sql("PRAGMA user_version=1"), "is no state file of AetherFlow"),
         (lambda path: path.mkdir(), "unable to open"),
         (lambda path: path.write_bytes(b"this is no database, only text " * 99), "not a database"),
-        (lambda path: path.symlink_to("/nowhere/at/all"), "cannot be opened"),
+        (lambda path: path.symlink_to("/nowhere/at/all"), "No such file"),
     ],
 )
 def test_files_that_are_no_state_of_ours(project: "Project", make: Callable[[Path], None], words: str) -> None:

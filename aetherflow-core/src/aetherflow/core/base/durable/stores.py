@@ -217,8 +217,11 @@ def local_root(root: Path) -> Path:
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is such a store; one in a server is."""
-    return server_at(path) is not None or path.exists()
+    """Whether there is such a store; one in a server is, and what may not be looked at: its use says why."""
+    try:
+        return server_at(path) is not None or path.exists()
+    except PermissionError:
+        return True
 
 
 class transaction:  # noqa: N801 a block, like those of `contextlib`; a generator costs three times as much, per step

@@ -10,12 +10,15 @@ from typing import TypeVar
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
+from aetherflow.core.base.owners import user_name
+from aetherflow.core.base.typed import by_release, typed_here
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION, empty_state
 
 T = TypeVar("T")
 BUSY_SECONDS = 5.0
 HEADER = b"SQLite format 3\0"
-_RESTORE = "restore it: aetherflow state restore --help"
+DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+"""The only SQLite error codes that mean damage; others mean contention, no space, no permission, another schema."""
 
 
 def read(path: Path, query: Callable[[durable.Database], T]) -> T:
@@ -65,26 +68,41 @@ def read_any(path: Path, query: Callable[[durable.SqliteDatabase], T]) -> T:
     return _query(path, query, immutable=False)  # a writer exists or was killed: its side files exist already
 
 
-def unreadable(path: Path, error: Exception) -> StateError:
-    """The StateError for a file that cannot be read."""
+def unreadable(path: Path, error: Exception, what: str = "state file") -> StateError:
+    """The StateError for a file or folder that cannot be read, with the commands that help."""
     if durable.server_at(path) is not None:
         return StateError(f"the state in {path} cannot be read: {error}", fix="check the server, and its resource")
+    real, place = durable.real_file(path), f"{what} {path}"
     if isinstance(error, FileNotFoundError):
-        return StateError(f"state file {path}: {error}", fix="check the path")
-    reason, fix = why_unreadable(path, error)
-    return StateError(f"state file {path}: {reason}", fix=fix)
-
-
-def why_unreadable(
-    path: Path, error: Exception, fix: str = "restore it: aetherflow state restore --help"
-) -> tuple[str, str]:
-    """Why a file cannot be used, and what to do, or `fix`; SQLite reports a full disk and no permission alike."""
-    real = durable.real_file(path)
-    if isinstance(error, PermissionError) or (real.exists() and not os.access(real, os.R_OK)):
-        return "permission denied", f"let this account read {real}"
+        return StateError(f"{place}: {error.strerror or error}", fix="check the path")
+    # SQLite reports a full disk and no permission alike
+    denied = _denied(real) or (real if isinstance(error, PermissionError) else None)
+    if denied is not None:
+        message = f"{place}: permission denied: {user_name(os.geteuid())} cannot read {denied}"
+        command = f"namei -l {shlex.quote(str(denied))}"
+        return StateError(message, fix="type it as the owner, or let this user read it", commands=[command])
     if isinstance(error, sqlite3.OperationalError | OSError) and _is_full(real.parent):
-        return "disk full", f"free space on the disk of {real.parent}"
-    return str(error), fix
+        command = f"df -h {shlex.quote(str(real.parent))}"
+        return StateError(f"{place}: disk full", fix="free space on this disk", commands=[command])
+    if what == "state file" and getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGE:
+        command = typed_here("state", "restore", str(path), "--from", "FILE")
+        return StateError(f"{place}: {error}", fix="restore a backup of it", commands=[command])
+    return StateError(f"{place}: {getattr(error, 'strerror', None) or error}", fix="check the path and the disk")
+
+
+def newer(what: str, path: Path, version: int, known: int) -> StateError:
+    """The StateError for a store of a newer engine."""
+    message = f"{what} {path} has schema {version}, this engine knows up to {known}"
+    return StateError(message, fix="install the release that wrote it", commands=[by_release(release="newer release")])
+
+
+def _denied(path: Path) -> Path | None:
+    """The first part of a path that this account cannot enter or read."""
+    for part in (*reversed(path.parents), path):
+        wanted = (os.X_OK if part.is_dir() else 0) | (os.R_OK if part == path else 0)
+        if not os.access(part, wanted):
+            return part if part.exists() else None
+    return None
 
 
 def _is_full(folder: Path) -> bool:
@@ -103,8 +121,7 @@ def schema_of(db: durable.Database, path: Path) -> int:
     tables = set[str]() if db.schema_version() else db.tables()
     version = db.schema_version()
     if version > SCHEMA_VERSION:
-        message = f"state file {path} has schema {version}, this engine knows up to {SCHEMA_VERSION}"
-        raise StateError(message, fix="update aetherflow-core, or name another state file")
+        raise newer("state file", path, version, SCHEMA_VERSION)
     if not version and {"job_runs", "step_runs"} <= tables:
         message = f"{path} is a state file of AetherFlow 0.x, whose runs cannot be shown or resumed any more"
         raise StateError(message, fix="name a new file in flow.state.path; this one stays as it is")

@@ -22,7 +22,7 @@ from typing import TypeVar, cast
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import OlderStateError
-from aetherflow.core.kernel.state.reading import read_any
+from aetherflow.core.kernel.state.reading import DAMAGE, read_any
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.registry_chain import Sealed, add_root_head, agrees, comparable
 from aetherflow.core.kernel.state.registry_file import (
@@ -43,9 +43,6 @@ from aetherflow.core.kernel.state.registry_file import (
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 
 T = TypeVar("T")
-
-_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-"""The only SQLite error codes that mean damage; others mean contention, no space, no permission, another schema."""
 
 
 def register(
@@ -289,7 +286,7 @@ def _runs_of(state_paths: Iterable[Path], _: durable.Database) -> list[Registere
 
 
 def _is_damage(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE  # errors of Python's module have no code
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGE  # errors of Python's module have no code
 
 
 def _move_aside(path: Path, enter: Callable[[], None]) -> Path | None:

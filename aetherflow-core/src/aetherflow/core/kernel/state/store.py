@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from aetherflow.core.base import durable
-from aetherflow.core.base.errors import StateError
 from aetherflow.core.base.said import read_reason
 from aetherflow.core.kernel.state.blobs import Blobs, FileBlobs, TableBlobs
 from aetherflow.core.kernel.state.migration import prepare_schema
 from aetherflow.core.kernel.state.ownership import RunLock
-from aetherflow.core.kernel.state.reading import why_unreadable
+from aetherflow.core.kernel.state.reading import unreadable
 from aetherflow.core.kernel.state.records import Frozen, RunRecord
 from aetherflow.core.kernel.state.run_lock import run_lock
 from aetherflow.core.kernel.state.schema import OF_SERVERS, TABLES
@@ -52,11 +51,7 @@ class StateStore:
                 self.connection.close()
                 raise
         except (sqlite3.Error, OSError) as error:
-            if server is not None:
-                message = f"the state in {path} cannot be opened: {error}"
-                raise StateError(message, fix="check the server, and its resource") from error
-            reason, fix = why_unreadable(path, error, "check flow.state.path")
-            raise StateError(f"state file {path} cannot be opened: {reason}", fix=fix) from error
+            raise unreadable(path, error) from error
 
     def blobs(self, flow_id: str, run_id: str) -> Blobs:
         """The large outputs of one of its runs."""
