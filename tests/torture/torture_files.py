@@ -1,24 +1,27 @@
-"""Files of rows written by libraries that are none of ours: CSV, TSV, JSON lines, Parquet, workbooks."""
+"""Files of rows written and read without the product: CSV, TSV, JSON lines, Parquet, workbooks, fixed width."""
 
 import datetime as dt
 import json
 import math
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from torture_cells import Kind, csv_form, json_form
+from torture_cells import Kind, csv_form, csv_rows, json_form
 
 Row = Sequence[Any]
 EXCEL_DIGITS = 15
 """Digits of a number that a cell keeps."""
 _FIRST_DAY = dt.datetime.fromisoformat("1900-03-01")
+_ESCAPE = re.compile("_x([0-9A-Fa-f]{4})_")
 _ARROW: dict[Kind, Any] = {
     "bool": pa.bool_(), "int": pa.int64(), "float": pa.float64(), "bytes": pa.binary(), "date": pa.date32(),
     "time": pa.time64("us"), "local": pa.timestamp("us"), "instant": pa.timestamp("us", "UTC"),
@@ -41,7 +44,7 @@ def write_file(path: Path, names: Sequence[str], kinds: Sequence[Kind], rows: Se
             lines = [json.dumps(dict(zip(names, map(json_form, row), strict=True))) for row in rows]
             path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="")
         case ".parquet":
-            columns = list(zip(*rows, strict=True))
+            columns = list(zip(*rows, strict=True)) or [()] * len(names)
             arrays = [arrow_column(kind, cells) for kind, cells in zip(kinds, columns, strict=True)]
             pq.write_table(pa.table(arrays, names=list(names)), path)
         case ".xlsx":
@@ -52,6 +55,65 @@ def write_file(path: Path, names: Sequence[str], kinds: Sequence[Kind], rows: Se
             for cell in (cell for line in sheet.iter_rows() for cell in line if isinstance(cell.value, str)):
                 cell.data_type = "s"  # no formula
             book.save(path)
+        case ".fixed":
+            widths = widths_of(names, rows)
+            lines = [
+                "".join((csv_form(cell) or "").ljust(width) for cell, width in zip(row, widths.values(), strict=True))
+                for row in rows
+            ]
+            path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="")
+
+
+def widths_of(names: Sequence[str], rows: Sequence[Row]) -> dict[str, int]:
+    """For lines of fixed width: widths in which every form of the values has room."""
+    columns = [[row[at] for row in rows] for at in range(len(names))]
+    return {
+        name: 400 if any(isinstance(cell, float) for cell in cells) else 33 + max(map(_length, cells), default=0)
+        for name, cells in zip(names, columns, strict=True)
+    }
+
+
+def _length(value: Any) -> int:
+    return len(csv_form(value) or "")
+
+
+def read_file(path: Path, widths: dict[str, int]) -> tuple[list[str], list[list[Any]]]:
+    """The names of the columns, and the rows; `widths` are those of lines of fixed width."""
+    match path.suffix:
+        case ".parquet":
+            table = pq.read_table(path)
+            return table.column_names, [list(row.values()) for row in table.to_pylist()]
+        case ".jsonl":
+            found = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+            return list(found[0]) if found else [], [list(row.values()) for row in found]
+        case ".xlsx":
+            with patch("openpyxl.worksheet._reader.from_excel", _moment_of):  # its own cuts microseconds off
+                sheet: Any = openpyxl.load_workbook(path).worksheets[-1]
+            names, *rows = [[_unescaped(cell.value) for cell in line] for line in sheet.iter_rows()]
+            return names, rows
+        case ".fixed":
+            lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+            return list(widths), [_cut(line, list(widths.values())) for line in lines]
+    text = path.read_bytes().decode()
+    header, *records = csv_rows(text, "," if path.suffix == ".csv" else "\t")
+    if len(header) == 1:
+        records = [row or [None] for row in records]
+    return [str(name) for name in header], [list(row) for row in records]
+
+
+def _moment_of(days: float, *_: Any, **_named: Any) -> dt.datetime | dt.time:
+    moment = dt.datetime.fromisoformat("1899-12-30") + dt.timedelta(days=days)
+    return moment if days >= 1 else moment.time()
+
+
+def _unescaped(value: Any) -> Any:
+    """The value of a cell; one with an empty text is blank."""
+    return (_ESCAPE.sub(lambda found: chr(int(found[1], 16)), value) or None) if isinstance(value, str) else value
+
+
+def _cut(line: str, widths: Sequence[int]) -> list[Any]:
+    starts = [sum(widths[:at]) for at in range(len(widths))]
+    return [line[start : start + width].strip() or None for start, width in zip(starts, widths, strict=True)]
 
 
 def arrow_column(kind: Kind, values: Sequence[Any]) -> Any:

@@ -65,8 +65,12 @@ class EngineDialect(SqlDialect):
 
     def quote(self, *name: str) -> str:
         """Quote the parts of a name in the engine's way and join them with dots."""
-        quoted = self.preparer().quote_identifier if self.preparer is not None else super().quote
-        return ".".join(map(quoted, name))
+        if self.preparer is None:
+            return super().quote(*name)
+        preparer = self.preparer()
+        quoted = ".".join(map(preparer.quote_identifier, name))
+        # the preparer doubles a percent sign for drivers whose markers begin with one; text() does that once more
+        return quoted.replace("%%", "%") if preparer.dialect.paramstyle in {"format", "pyformat"} else quoted
 
 
 class SQLAlchemyConnector(PooledBase[Config, Options]):
@@ -282,7 +286,8 @@ class SQLAlchemyConnector(PooledBase[Config, Options]):
 
     def run_many(self, connection: "Connection", sql: "TextClause", rows: Iterable[Mapping[str, Any]]) -> int:
         """Run a statement for every map of values."""
-        return max(connection.execute(sql, [dict(row) for row in rows]).rowcount, 0)
+        fitting = bindable if self.dialect.name == "sqlite" else dict
+        return max(connection.execute(sql, [fitting(row) for row in rows]).rowcount, 0)
 
     def fetch(
         self, connection: "Connection", sql: "TextClause", values: Mapping[str, Any]

@@ -1,13 +1,15 @@
 """Loads by SQLAlchemy: the usual way, with what its inspector tells about the table."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from aetherflow.core.api import LoadJob, SqlTable, TableColumn
+from aetherflow.core.api import LoadBatch, LoadJob, SqlTable, TableColumn
 from aetherflow_builtins_db.database import Database
 from aetherflow_builtins_db.loading.generic import GenericServer
+from aetherflow_builtins_db.loading.server import refuse_odd
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -33,6 +35,12 @@ class SqlAlchemyServer(GenericServer):
             return replace(found, columns=columns)
         return found
 
+    def insert(self, into: SqlTable, columns: Sequence[TableColumn], batch: LoadBatch) -> int:
+        """Insert rows; SQLite would keep null for NaN."""
+        if self.database.dialect.name == "sqlite":
+            refuse_odd(columns, batch, math.isnan, "SQLite")
+        return super().insert(into, columns, batch)
+
 
 def _inspected(column: TableColumn, seen: Mapping[str, Any] | None) -> TableColumn:
     """The column, completed with what SQLAlchemy's inspector tells about it."""
@@ -40,6 +48,8 @@ def _inspected(column: TableColumn, seen: Mapping[str, Any] | None) -> TableColu
         return column
     nullable = seen["nullable"] or seen.get("autoincrement") is True
     kind = seen["type"]
+    if type(kind).__name__ == "TINYINT" and kind.display_width == 1:  # a boolean of MySQL and MariaDB
+        return replace(column, nullable=nullable, declared="tinyint(1)")
     if not hasattr(kind, "fsp"):
         return replace(column, nullable=nullable)
     # A time type of MySQL and MariaDB; without a precision it keeps whole seconds.

@@ -1,0 +1,45 @@
+"""SQLAlchemy loads what the own connectors load: names with a percent sign, booleans, decimals, times."""
+
+from pathlib import Path
+
+import pytest
+
+from db_places import mysql_by_url, sqlalchemy_place
+from db_project import Project
+from services import Database
+
+
+def test_names_with_a_percent_sign(tmp_path: Path, postgres: Database) -> None:
+    project = Project(tmp_path, {"wh": sqlalchemy_place(postgres, "percent").resource})
+    project.sql('CREATE TABLE t ("100%" integer)')
+    (tmp_path / "in.csv").write_text("100%\n7\n")
+    project.one(type="db_load", path=str(tmp_path / "in.csv"), table="t")
+    assert project.rows("SELECT * FROM t") == [[7]]
+
+
+def test_words_into_a_boolean_of_mariadb(tmp_path: Path, mariadb: Database) -> None:
+    project = Project(tmp_path, {"wh": mysql_by_url(mariadb).resource})
+    project.sql("CREATE TABLE t (a tinyint(1))")
+    (tmp_path / "in.csv").write_text("a\ntrue\nfalse\n")
+    project.one(type="db_load", path=str(tmp_path / "in.csv"), table="t")
+    assert project.rows("SELECT a FROM t ORDER BY a") == [[0], [1]]
+
+
+@pytest.fixture
+def lite_by_url(tmp_path: Path) -> Project:
+    url = f"sqlite:///{tmp_path / 'wh.db'}"
+    return Project(tmp_path, {"wh": {"kind": "db", "driver": "sqlalchemy", "config": {"url": url}}})
+
+
+def test_decimals_and_times_into_sqlite(lite_by_url: Project, tmp_path: Path) -> None:
+    lite_by_url.sql("CREATE TABLE t (a DECIMAL(5,2), b TIME)")
+    (tmp_path / "in.csv").write_text("a,b\n1.50,05:00:00\n")
+    lite_by_url.one(type="db_load", path=str(tmp_path / "in.csv"), table="t")
+    assert lite_by_url.rows("SELECT a * 2, '' || b FROM t") == [[3, "05:00:00"]]
+
+
+def test_nan_is_refused_by_sqlite(lite_by_url: Project, tmp_path: Path) -> None:
+    lite_by_url.sql("CREATE TABLE t (a REAL)")
+    (tmp_path / "in.csv").write_text("a\nnan\n")
+    ran = lite_by_url.run(one={"type": "db_load", "path": str(tmp_path / "in.csv"), "table": "t"})
+    assert "column a: SQLite keeps no nan" in ran.error.message
