@@ -16,11 +16,11 @@ from aetherflow.core.kernel.yaml.flow import (
     FlowMetaSpec,
     FlowSpec,
     JobSpec,
-    ResourceSpec,
     RetrySpec,
     StepSpec,
     VerifySpec,
 )
+from aetherflow.core.kernel.yaml.spec import ResourceSpec
 from docs_api import API_PAGE, api_page
 from docs_catalogue import CATALOG, catalogue
 from docs_kinds import KINDS_PAGE, contracts, kinds_page

@@ -168,11 +168,11 @@ if TYPE_CHECKING:
         JobSpec,
         LockScope,
         LocksSpec,
-        ResourceSpec,
         StateSpec,
         StepSpec,
         WorkspaceSpec,
     )
+    from aetherflow.core.kernel.yaml.spec import ResourceSpec
     from aetherflow.core.runtime.environment.settings import Settings
 
 __all__ = [
@@ -248,8 +248,8 @@ host.compatible: API_VERSION
 host.installing: install_command
 host.require: require require_attr
 kernel.sequencing.run_errors: RunFailedError RunInterruptedError RunUnknownError
-kernel.yaml.flow: CleanupPolicy FlowMetaSpec FlowSpec JobSpec LockScope LocksSpec ResourceSpec StateSpec StepSpec
-kernel.yaml.flow: WorkspaceSpec
+kernel.yaml.flow: CleanupPolicy FlowMetaSpec FlowSpec JobSpec LockScope LocksSpec StateSpec StepSpec WorkspaceSpec
+kernel.yaml.spec: ResourceSpec
 runtime.environment.settings: Settings
 """
 _LATE = {

@@ -1,6 +1,5 @@
 """What goes on with a run: found by the folder, the project file, and what the run's row knows."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,14 +39,14 @@ def test_where_it_is_not_found_the_project_file_or_the_folder_of_the_run_leads_t
     there.mkdir()
     config = there / "aetherflow.yaml"
     config.write_text(f"version: 1\nroots: {{state: {project.states}}}\n")
-    of_that = replace(run, config=str(config), working_dir=str(tmp_path))
+    of_that = run._replace(config=str(config), working_dir=str(tmp_path))
     assert Resumes(project.states).commands(of_that) == (f"aetherflow resume r --config '{config}'",)
-    of_that = replace(run, config=None, working_dir=str(there))
+    of_that = run._replace(config=None, working_dir=str(there))
     assert Resumes(project.states).commands(of_that) == (f"cd '{there}' && aetherflow resume r",)
     assert Resumes(project.states, here=there).commands(of_that) == ("aetherflow resume r",)
     monkeypatch.chdir(tmp_path)
     given = Path("a b/aetherflow.yaml")
-    of_that = replace(run, config=str(config))
+    of_that = run._replace(config=str(config))
     assert Resumes(project.states, given).commands(of_that) == ("aetherflow resume r --config 'a b/aetherflow.yaml'",)
 
 
@@ -78,26 +77,26 @@ def test_a_row_of_1_0_says_by_its_command_line_how_it_was_started(
     project: "Project", command: str, flow_path: str, expected: Start
 ) -> None:
     old: dict[str, Any] = {"working_dir": None, "config": None, "manifest": None}
-    assert start_of(replace(failed(project), command=f"aetherflow {command}", flow_path=flow_path, **old)) == expected
+    assert start_of(failed(project)._replace(command=f"aetherflow {command}", flow_path=flow_path, **old)) == expected
 
 
 def test_a_wrapped_command_of_1_0_is_typed_where_it_was(project: "Project") -> None:
     command = "aetherflow wrap --id w --config c.yaml -- sh --config other"
     old: dict[str, Any] = {"working_dir": None, "config": None, "trigger": "wrap", "flow_path": "/srv/jobs/wrap w"}
-    run = replace(failed(project), command=command, **old)
+    run = failed(project)._replace(command=command, **old)
     assert start_of(run) == Start(Path("/srv/jobs"), Path("/srv/jobs/c.yaml"))
     assert Resumes(project.states).commands(run) == (f"cd /srv/jobs && {command}",)
 
 
 def test_a_wrapped_command_is_one_whoever_has_called_it(project: "Project") -> None:
     named: dict[str, Any] = {"working_dir": None, "config": None, "trigger": "scheduler"}
-    run = replace(failed(project), command="aetherflow wrap --id w -- true", flow_id="w", **named)
-    assert Resumes(project.states).commands(replace(run, flow_path="/srv/jobs/wrap w")) == (
+    run = failed(project)._replace(command="aetherflow wrap --id w -- true", flow_id="w", **named)
+    assert Resumes(project.states).commands(run._replace(flow_path="/srv/jobs/wrap w")) == (
         "cd /srv/jobs && aetherflow wrap --id w -- true",
     )
-    assert "resume" in Resumes(project.states).commands(replace(run, flow_path="/srv/jobs/w.yaml"))[0]
+    assert "resume" in Resumes(project.states).commands(run._replace(flow_path="/srv/jobs/w.yaml"))[0]
 
 
 def test_what_is_hidden_in_a_command_is_to_be_filled_in(project: "Project") -> None:
-    run = replace(failed(project), trigger="wrap", command="aetherflow wrap --id w -- curl -u 'ada:***' http://x")
+    run = failed(project)._replace(trigger="wrap", command="aetherflow wrap --id w -- curl -u 'ada:***' http://x")
     assert Resumes(project.states).commands(run) == ("aetherflow wrap --id w -- curl -u ada:VALUE http://x",)

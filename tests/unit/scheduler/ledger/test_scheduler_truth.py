@@ -12,7 +12,7 @@ from aetherflow.scheduler.schedule.policy import Status
 
 
 def trouble(status: str, reason_code: str | None = None, part: str | None = None, undone: int = 0) -> Trouble:
-    given: dict[str, Any] = dict.fromkeys(PastRun.__dataclass_fields__)
+    given: dict[str, Any] = dict.fromkeys(PastRun._fields)
     given |= {"status": status, "reason_code": reason_code, "flow_id": "f", "state_path": "/f", "finished_at": 7}
     run = PastRun(**given | {"part": part})
     return Trouble(run, "load", "orders", "duplicate key\nmore", "AF1", [], None, 0, None, undone=undone)

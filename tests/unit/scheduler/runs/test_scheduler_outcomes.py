@@ -16,7 +16,7 @@ def told(status: str | None, **more: Any) -> dict[str, Any]:
 
 
 def recorded(status: str) -> Trouble:
-    none: dict[str, Any] = dict.fromkeys(PastRun.__dataclass_fields__)
+    none: dict[str, Any] = dict.fromkeys(PastRun._fields)
     return Trouble(
         PastRun(**none | {"status": status, "flow_id": "g", "state_path": "/g"}),
         "j",

@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from aetherflow.core.contracts.fields import Flag
 from aetherflow.core.contracts.kinds.names import SAFE_ARCHIVE_DRIVERS, ArchiveDriver
-from aetherflow.core.kernel.yaml.flow import ResourceSpec, SpecModel
+from aetherflow.core.kernel.yaml.spec import ResourceSpec, SpecModel
 from aetherflow.core.runtime.environment.spec.environment import EnvFile
 from aetherflow.core.runtime.environment.spec.project import ManifestPluginsSpec, Mode
 

@@ -11,8 +11,8 @@ from aetherflow.core.base.location import DocPath, format_path
 from aetherflow.core.base.problems import Problem, Problems, Severity
 from aetherflow.core.base.suggest import did_you_mean
 from aetherflow.core.contracts.kinds.names import MAIL, REST
-from aetherflow.core.kernel.yaml.flow import ResourceSpec
 from aetherflow.core.kernel.yaml.loader import Document
+from aetherflow.core.kernel.yaml.spec import ResourceSpec
 from aetherflow.core.runtime.environment.documents import load_document
 from aetherflow.core.runtime.environment.snapshot import Snapshot
 from aetherflow.core.runtime.environment.spec.notify import NotifySpec

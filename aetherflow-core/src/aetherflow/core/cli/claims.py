@@ -90,9 +90,7 @@ def list_claims(
 
 def claim_json(claim: "PastClaim", config: Path | None, aside: str | None) -> dict[str, Any]:
     """A claim as a JSON object; times are UTC epoch milliseconds. `aside`: where a copy of its file was set aside."""
-    import dataclasses
-
-    return {**dataclasses.asdict(claim), "quarantine": aside, "next": next_of(claim, config, aside)}
+    return {**claim._asdict(), "quarantine": aside, "next": next_of(claim, config, aside)}
 
 
 def set_aside(claims: "list[PastClaim]") -> dict[tuple[str, str], str]:

@@ -86,10 +86,9 @@ def _cut(text: str, width: int) -> str:
 
 def details_json(found: "RunDetails", note: Note, claims: list["PastClaim"], journal: bool) -> dict[str, Any]:
     """A run with its jobs, steps, artifacts, claims and what persons decided."""
-    import dataclasses
 
     def rows(items: list[Any]) -> list[dict[str, Any]]:
-        return [dataclasses.asdict(item) for item in items]
+        return [item._asdict() for item in items]
 
     jobs = rows(found.jobs)
     for job in jobs:

@@ -4,7 +4,7 @@ import dataclasses
 import fnmatch
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
@@ -20,7 +20,6 @@ from aetherflow.core.cli.unreadable import unreadable_in
 from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson, NeedStatus
 from aetherflow.core.kernel.state import registry
 from aetherflow.core.kernel.state.acts import Act, Verb, standing
-from aetherflow.core.kernel.state.checking import check_schema
 from aetherflow.core.kernel.state.family import lives
 from aetherflow.core.kernel.state.overview import Overview, is_healed, overview
 from aetherflow.core.kernel.state.reading import unreadable
@@ -37,8 +36,7 @@ if TYPE_CHECKING:
 NOT_WELL = frozenset({Status.FAILED, Status.INTERRUPTED, Status.UNKNOWN})
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
+class Running(NamedTuple):
     """A run that a process executes."""
 
     flow_id: str
@@ -144,6 +142,8 @@ def _files(picture: Picture) -> None:
                 continue
             if schema_of(Path(path)) == SCHEMA_VERSION:
                 continue
+            from aetherflow.core.kernel.state.checking import check_schema
+
             if check_schema(Path(plain(path))) < SCHEMA_VERSION:  # the head may be behind the log: SQLite knows
                 picture.older.append(path)
             else:

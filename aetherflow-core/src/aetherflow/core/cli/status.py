@@ -237,14 +237,10 @@ def _add_waiting(picture: "Picture", config: Path | None) -> None:
     """Which of the runs under way wait for a lock."""
     if not picture.running:
         return
-    import dataclasses
-
     from aetherflow.core.cli.waiting import waiting_here, waits_json
 
     waiting = waiting_here(config)
-    picture.running = [
-        dataclasses.replace(run, **waits_json(waiting.get((run.flow_id, run.run_id)))) for run in picture.running
-    ]
+    picture.running = [run._replace(**waits_json(waiting.get((run.flow_id, run.run_id)))) for run in picture.running]
 
 
 def _json(picture: "Picture") -> dict[str, Any]:
@@ -253,7 +249,7 @@ def _json(picture: "Picture") -> dict[str, Any]:
     return {
         "needs_person": [dataclasses.asdict(need) for need in picture.needs],
         "in_hand": [dataclasses.asdict(need) for need in picture.in_hand],
-        "running": [dataclasses.asdict(run) for run in picture.running],
+        "running": [run._asdict() for run in picture.running],
         "gone": picture.gone,
         "older": picture.older,
         "before": [{"flow_id": run.flow_id, "run_id": run.run_id} for run in picture.before],

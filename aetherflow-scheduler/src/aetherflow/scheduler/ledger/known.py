@@ -8,9 +8,8 @@ import hashlib
 import json
 import os
 import sqlite3
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from aetherflow.core.embedding import durable
 
@@ -23,8 +22,7 @@ _NOTED = "SELECT value FROM meta WHERE name='document'"
 _OF_NEWEST_ITEM = "SELECT file FROM items WHERE file IS NOT NULL ORDER BY cursor DESC LIMIT 1"
 
 
-@dataclass(frozen=True, slots=True)
-class KnownSchedule:
+class KnownSchedule(NamedTuple):
     """A document and its ledger, both absolute."""
 
     document: Path

@@ -1,6 +1,5 @@
 """What is different between two runs, and what of it is the likeliest cause."""
 
-from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -21,7 +20,7 @@ def step(name: str = "a.s", **changed: Any) -> RecordedStep:
 
 
 def recorded(run_id: str, *steps: RecordedStep, circumstances: dict[str, Any] | None = None, **row: Any) -> Recorded:
-    given: dict[str, Any] = dict.fromkeys(each.name for each in fields(PastRun))
+    given: dict[str, Any] = dict.fromkeys(PastRun._fields)
     run = PastRun(**(given | {"run_id": run_id, "params": "{}"} | row))
     return Recorded(run, circumstances or {}, {each.name: each for each in steps})
 

@@ -1,6 +1,5 @@
 """Rows of transitions: written with them, taken once, and told by the rules that were there."""
 
-import dataclasses
 import json
 import os
 import sqlite3
@@ -455,7 +454,7 @@ def test_a_command_of_a_scheduler_is_started_again_by_it(telling: "Telling") -> 
         Path("/s.yaml"), "scheduler run-item /s.yaml {item} --slot {slot}", "scheduler status /s.yaml"
     )
     slot = Slot(source, "f", 0, "FAILED", None, None)
-    wrapped = dataclasses.replace(run, flow_path=str(telling.project.folder / "wrap f"))
+    wrapped = run._replace(flow_path=str(telling.project.folder / "wrap f"))
     found, plain = (_of_run(path.parent, row, each, slot).notification for each in (wrapped, run))
     assert found.next == "scheduler run-item /s.yaml f --slot 1970-01-01T00:00:00Z"
     assert found.flow_file is None, "there is no such file"

@@ -1,9 +1,8 @@
 """Claims of the past: read-only queries over state files."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aetherflow.core.base import durable
 from aetherflow.core.kernel.state.family import Member, is_executed, lives
@@ -22,8 +21,7 @@ _QUERY = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class PastClaim:
+class PastClaim(NamedTuple):
     """A claim as recorded; times are UTC epoch milliseconds."""
 
     state_path: str

@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
@@ -20,8 +19,7 @@ INTERVENTIONS = ("decided", "change_accepted", "discarded", "ack", "resolve")
 """Journal events that a person caused."""
 
 
-@dataclass(frozen=True, slots=True)
-class PastRun:
+class PastRun(NamedTuple):
     """A run as recorded; the fields after `state_path` are the columns of its row."""
 
     state_path: str
@@ -90,8 +88,7 @@ class PastRun:
         return side_of(Path(self.state_path)) / "logs" / self.flow_id / f"{self.run_id}.jsonl"
 
 
-@dataclass(frozen=True, slots=True)
-class PastJob:
+class PastJob(NamedTuple):
     """A job of a run."""
 
     job_id: str
@@ -106,8 +103,7 @@ class PastJob:
     error_code: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class PastStep:
+class PastStep(NamedTuple):
     """An attempt of a step, or of one item of it."""
 
     job_id: str
@@ -128,8 +124,7 @@ class PastStep:
     """The idempotency key of its effect, equal for all attempts."""
 
 
-@dataclass(frozen=True, slots=True)
-class PastArtifact:
+class PastArtifact(NamedTuple):
     """An artifact of a step; `gone_by` says what removed it."""
 
     job_id: str
@@ -141,8 +136,7 @@ class PastArtifact:
     gone_by: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class JournalEntry:
+class JournalEntry(NamedTuple):
     """A transition or intervention, written in the transaction that made it."""
 
     seq: int
@@ -151,8 +145,7 @@ class JournalEntry:
     detail: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class StartedFlow:
+class StartedFlow(NamedTuple):
     """A run that a step of this one started."""
 
     job_id: str
@@ -165,8 +158,7 @@ class StartedFlow:
     """Current status of that run; None if it is not recorded (any more)."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunDetails:
+class RunDetails(NamedTuple):
     """A run with everything that is recorded about it."""
 
     run: PastRun
@@ -183,7 +175,7 @@ class RunDetails:
 
 
 def _columns(record: type[Any], leave_out: Sequence[str] = ()) -> str:
-    return ", ".join(field.name for field in fields(record) if field.name not in leave_out)
+    return ", ".join(name for name in record._fields if name not in leave_out)
 
 
 _RUN = _columns(PastRun, ["state_path"])
@@ -266,7 +258,7 @@ def run_details(run: PastRun, *, journal: bool = False) -> RunDetails | None:
             [_settled(job, found) for job in rows(db, PastJob, "job_runs", "started_at, job_id")],
             [_settled(step, found) for step in rows(db, PastStep, "step_runs", "started_at, job_id, step_id, attempt")],
             rows(db, PastArtifact, "artifacts", "job_id, step_id, path"),
-            [replace(entry, detail=json.loads(str(entry.detail))) for entry in entries],
+            [entry._replace(detail=json.loads(str(entry.detail))) for entry in entries],
             [_started(*row) for row in dict.fromkeys(db.execute(flows, key))],
         )
 
@@ -322,11 +314,11 @@ def _runs(db: durable.Database, rows: Iterable[Any], state_path: Path) -> Iterat
             state_path, run.flow_id, run.run_id, run.host, run.heartbeat_at, db.now_ms()
         ):
             gone = said(StateReason.GONE)
-            run = replace(run, status=str(Status.INTERRUPTED), reason=str(gone), reason_code=gone.code)
+            run = run._replace(status=str(Status.INTERRUPTED), reason=str(gone), reason_code=gone.code)
         yield run
 
 
 def _settled(row: Any, run: PastRun) -> Any:
     """The job or step, with INTERRUPTED in place of RUNNING if its process is dead."""
     dead = row.status == Status.RUNNING and run.status != Status.RUNNING
-    return replace(row, status=str(Status.INTERRUPTED)) if dead else row
+    return row._replace(status=str(Status.INTERRUPTED)) if dead else row

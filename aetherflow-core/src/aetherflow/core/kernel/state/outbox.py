@@ -6,7 +6,7 @@ A row is a fact and addresses nobody: who is notified, and when, is decided by w
 import hashlib
 import json
 from collections.abc import Collection, Iterable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aetherflow.core.base import durable
 from aetherflow.core.kernel.state.chain import amend, hold
@@ -14,8 +14,10 @@ from aetherflow.core.kernel.state.family import Member
 from aetherflow.core.kernel.state.registry_file import subject_of
 from aetherflow.core.kernel.state.sql import insert
 from aetherflow.core.kernel.state.transitions import Status
-from aetherflow.core.kernel.state.unit import Unit
 from aetherflow.core.kernel.state.values import to_json
+
+if TYPE_CHECKING:
+    from aetherflow.core.kernel.state.unit import Unit
 
 RECOVERED, STARTED, SUCCEEDED = "recovered", "started", "succeeded"
 _LAST = """SELECT event, detail FROM outbox WHERE flow_id=? AND series=? AND event NOT IN ('started', 'succeeded')
@@ -45,13 +47,13 @@ class OutboxRow(NamedTuple):
     """UTC epoch milliseconds."""
 
 
-def record_start(unit: Unit, also: Collection[str]) -> None:
+def record_start(unit: "Unit", also: Collection[str]) -> None:
     """Write down that a run starts, where `also` asks for it."""
     if STARTED in also and unit.outermost == unit.member:
         _write(unit, STARTED, _series(unit), {})
 
 
-def record_end(unit: Unit, status: Status, also: Collection[str], *, whole: bool) -> None:
+def record_end(unit: "Unit", status: Status, also: Collection[str], *, whole: bool) -> None:
     """Write down how a run ended: badly, or well after a bad end of one with the same parameters.
 
     An older run that ends well at last heals nothing while a later one has not. Runs that a step started are notified
@@ -71,7 +73,7 @@ def record_end(unit: Unit, status: Status, also: Collection[str], *, whole: bool
         _write(unit, SUCCEEDED, series, {})
 
 
-def record_gone(unit: Unit) -> str | None:
+def record_gone(unit: "Unit") -> str | None:
     """Write down, once, that the process of a run has ended without a word; returns the row's id.
 
     If a later run has ended well since, that it has recovered, too, each with its own time: nobody is alarmed by what
@@ -131,7 +133,7 @@ def mark_taken(db: durable.Database, ids: Iterable[str]) -> None:
         db.executemany("UPDATE outbox SET done_at=? WHERE id=?", [(db.now_ms(), each) for each in ids])
 
 
-def _why(unit: Unit, last: str, before: str) -> dict[str, Any]:
+def _why(unit: "Unit", last: str, before: str) -> dict[str, Any]:
     from aetherflow.core.kernel.state.trouble import worst_of  # a good run needs none of it
 
     job, step, message, code = worst_of(unit.db, *_key(unit))
@@ -139,7 +141,7 @@ def _why(unit: Unit, last: str, before: str) -> dict[str, Any]:
     return {"job": job, "step": step, "code": code, "message": message, "failures": failures}
 
 
-def _write(unit: Unit, event: str, series: str, detail: dict[str, Any], at: int | None = None) -> str:
+def _write(unit: "Unit", event: str, series: str, detail: dict[str, Any], at: int | None = None) -> str:
     at = at or _time_of_next(unit)
     values = {**unit.key, "event": event, "series": series, "detail": to_json(detail), "at": at}
     row_id = _id_of(unit.member, _began(unit), unit.generation, event)
@@ -147,7 +149,7 @@ def _write(unit: Unit, event: str, series: str, detail: dict[str, Any], at: int 
     return row_id
 
 
-def _time_of_next(unit: Unit) -> int:
+def _time_of_next(unit: "Unit") -> int:
     """Now; where the clock was set back since the last row of the flow, right behind that: rows are told in order."""
     last = unit.db.execute(
         "SELECT at FROM outbox WHERE flow_id=? ORDER BY seq DESC LIMIT 1", (unit.flow_id,)
@@ -155,7 +157,7 @@ def _time_of_next(unit: Unit) -> int:
     return max(unit.now_ms(), last[0] + 1 if last else 0)
 
 
-def _began(unit: Unit) -> int:
+def _began(unit: "Unit") -> int:
     query = "SELECT started_at FROM runs WHERE flow_id=? AND run_id=?"
     return int(unit.db.execute(query, _key(unit)).fetchone()[0])
 
@@ -169,10 +171,10 @@ def _hash(named: str) -> str:
     return hashlib.sha256(named.encode(errors="backslashreplace")).hexdigest()[:32]
 
 
-def _series(unit: Unit) -> str:
+def _series(unit: "Unit") -> str:
     params = unit.db.execute("SELECT params FROM runs WHERE flow_id=? AND run_id=?", _key(unit)).fetchone()[0]
     return subject_of(None, json.loads(params))
 
 
-def _key(unit: Unit) -> tuple[str, str]:
+def _key(unit: "Unit") -> tuple[str, str]:
     return unit.flow_id, unit.run_id

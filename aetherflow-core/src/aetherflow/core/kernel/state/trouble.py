@@ -1,9 +1,8 @@
 """What state files say of some of their runs: how each stands, what went wrong in it, what persons did about it."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aetherflow.core.base import durable
 from aetherflow.core.kernel.state.acts import Act, acts_of
@@ -29,8 +28,7 @@ _ENDED = """SELECT run_id, job_id FROM job_runs JOIN runs USING (flow_id, run_id
 _Worst = tuple[str | None, str | None, str | None, str | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
+class Trouble(NamedTuple):
     """A run that did not end well, or has not ended."""
 
     run: PastRun

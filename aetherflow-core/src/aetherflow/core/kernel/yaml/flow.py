@@ -2,21 +2,15 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from aetherflow.core.contracts.backoff import Backoff
+from aetherflow.core.kernel.yaml.spec import ResourceSpec, SpecModel
 
 CleanupPolicy = Literal["on_success", "always", "never"]
 LockScope = Literal["none", "job", "flow"]
 
 DEFAULT_LAYOUT = {"artifacts": "artifacts", "scratch": "scratch", "manifests": "manifests"}
-
-
-class SpecModel(BaseModel):
-    """Base of all document models: unknown keys are refused."""
-
-    # defer_build: the schema of the whole document is built once, not once more for each of its parts
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, defer_build=True)
 
 
 class WorkspaceSpec(SpecModel):
@@ -93,17 +87,6 @@ class FlowMetaSpec(SpecModel):
     defaults: DefaultsSpec = Field(
         default_factory=DefaultsSpec.model_construct, description="For steps without settings of their own"
     )
-
-
-class ResourceSpec(SpecModel):
-    """One entry of `resources`: a connector and its settings."""
-
-    kind: str = Field(description="Kind of connector, `db`")
-    driver: str = Field(description="Driver of that kind, `duckdb`")
-    profile: str | None = Field(None, description="Name of a profile that gives values which are not set here")
-    config: dict[str, Any] = Field({}, description="Address and account; templates may read env")
-    options: dict[str, Any] = Field({}, description="Behaviour of the connector; templates may read env")
-    decode: dict[str, Any] = Field({}, description="Which values the secrets hook decodes")
 
 
 class VerifySpec(SpecModel):

@@ -9,8 +9,8 @@ from aetherflow.core.base.errors import SpecError
 from aetherflow.core.base.location import Location
 from aetherflow.core.base.problems import Problem
 from aetherflow.core.kernel.yaml.binder import bind
-from aetherflow.core.kernel.yaml.flow import ResourceSpec
 from aetherflow.core.kernel.yaml.loader import Document, parse_document
+from aetherflow.core.kernel.yaml.spec import ResourceSpec
 from aetherflow.core.runtime.environment.decode import deep_merge, merge_decode
 from aetherflow.core.runtime.environment.documents import load_document
 from aetherflow.core.runtime.environment.settings import Settings, Source

@@ -9,8 +9,9 @@ from aetherflow.core.base.problems import Problem
 from aetherflow.core.base.redact import MIN_SECRET, Redactor, secrets_in, url_secrets
 from aetherflow.core.contracts.written import value_at, with_texts
 from aetherflow.core.kernel.resolver.template import render
-from aetherflow.core.kernel.yaml.flow import FlowSpec, ResourceSpec
+from aetherflow.core.kernel.yaml.flow import FlowSpec
 from aetherflow.core.kernel.yaml.loader import Document
+from aetherflow.core.kernel.yaml.spec import ResourceSpec
 from aetherflow.core.runtime.environment.decode import SECTIONS, Paths, decode_paths, with_value
 from aetherflow.core.runtime.environment.merged_source import MergedSource
 from aetherflow.core.runtime.environment.profiles import Profiles, with_profile

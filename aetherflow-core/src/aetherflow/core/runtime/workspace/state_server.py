@@ -21,7 +21,7 @@ from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.first_party import hinted
 from aetherflow.core.host.installing import driver_command, missing_drivers
 from aetherflow.core.host.names import CONNECTORS, STATE_BACKENDS
-from aetherflow.core.kernel.yaml.flow import ResourceSpec
+from aetherflow.core.kernel.yaml.spec import ResourceSpec
 from aetherflow.core.runtime.environment.policy import catalog_for
 from aetherflow.core.runtime.environment.project import Project
 from aetherflow.core.runtime.environment.snapshot import Snapshot

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from aetherflow.core.kernel.yaml.flow import SpecModel
+from aetherflow.core.kernel.yaml.spec import SpecModel
 from aetherflow.core.runtime.environment.spec.project import HookName, Mode, Requirement
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, StringConstraints
 
 from aetherflow.core.contracts.fields import Flag, any_case
-from aetherflow.core.kernel.yaml.flow import SpecModel
+from aetherflow.core.kernel.yaml.spec import SpecModel
 
 EnvFileType = Literal["dotenv", "json", "dir"]
 _TYPES = {"dotenv": "dotenv", "json": "json", "dir": "dir", "directory": "dir", "dir-of-files": "dir"}

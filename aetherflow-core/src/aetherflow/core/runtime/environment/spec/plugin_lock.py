@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from aetherflow.core.kernel.yaml.flow import SpecModel
+from aetherflow.core.kernel.yaml.spec import SpecModel
 
 
 class LockedSpec(SpecModel):

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from aetherflow.core.kernel.yaml.flow import SpecModel
+from aetherflow.core.kernel.yaml.spec import SpecModel
 
 
 class ProfileSpec(SpecModel):

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from aetherflow.core.contracts.fields import Flag, any_case
-from aetherflow.core.kernel.yaml.flow import ResourceSpec, SpecModel
+from aetherflow.core.kernel.yaml.spec import ResourceSpec, SpecModel
 from aetherflow.core.runtime.environment.spec.environment import EnvFile
 from aetherflow.core.runtime.environment.spec.zone import Zone
 

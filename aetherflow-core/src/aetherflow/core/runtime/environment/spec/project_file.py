@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from aetherflow.core.kernel.yaml.flow import SpecModel
+from aetherflow.core.kernel.yaml.spec import SpecModel
 from aetherflow.core.runtime.environment.spec.notify import NotifySpec
 from aetherflow.core.runtime.environment.spec.project import ProjectSpec
 from aetherflow.core.runtime.environment.spec.retention import RetentionSpec

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from aetherflow.core.kernel.yaml.flow import SpecModel
+from aetherflow.core.kernel.yaml.spec import SpecModel
 from aetherflow.core.runtime.environment.spec.span import Span, seconds_of
 
 DAY = 86_400
