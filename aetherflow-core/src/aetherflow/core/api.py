@@ -48,12 +48,15 @@ if TYPE_CHECKING:
         StepInfo,
     )
     from aetherflow.core.contracts.fields import (
+        Arguments,
         AssetFile,
         AssetPath,
         ConnectorConfig,
         ConnectorOptions,
         Flag,
+        Holds,
         InsecureWhen,
+        PlainText,
         ResourceRef,
         SameAs,
         StepInputs,
@@ -177,28 +180,29 @@ if TYPE_CHECKING:
 
 __all__ = [
     "API_VERSION", "STEP_SKIPPED", "STEP_SUCCESS", "Acknowledged", "AetherflowError", "AppendsFiles",
-    "ArchiveConnector", "ArchiveFormat", "ArchiveInput", "ArchiveWork", "ArrowRows", "ArrowSource", "AssetFile",
-    "AssetPath", "BackgroundHash", "Backoff", "BulkLoader", "BundleSource", "BundleSourceConfig", "BundleSourceInit",
-    "ChangedDefinitionError", "Claim", "ClaimBusyError", "ClaimedFileError", "ClaimsLostError", "CleanupPolicy",
-    "Column", "ColumnKind", "ColumnType", "ConnectorBase", "ConnectorConfig", "ConnectorError", "ConnectorInit",
-    "ConnectorOptions", "Connectors", "CsvBlocks", "CsvFormat", "CsvQuoting", "CsvSource", "DbResource", "Difference",
-    "DocumentGraph", "DocumentKind", "EntryKind", "Envelope", "ExtractLimits", "ExtractRules", "FieldMap",
-    "FileConnector", "FindsMails", "Flag", "FlowMetaSpec", "FlowResult", "FlowSpec", "GraphEdge", "GraphNode",
-    "HashesFiles", "HeldLock", "HookBase", "HttpCall", "HttpConnector", "InsecureWhen", "JobInfo", "JobSpec",
-    "JsonSource", "Lack", "LateDatabase", "LeanSource", "LeaseLostError", "Ledger", "LimitExceededError", "LoadBatch",
-    "LoadFile", "LoadJob", "LockBusyError", "LockInfo", "LockScope", "LocksSpec", "MailConnector", "MailError",
-    "MailReceipt", "MailUnknownError", "NeedsMemoryError", "NeedsPerson", "Outcome", "OutputError", "Packing",
-    "ParquetSupportMissing", "PathError", "PlanInfo", "PlannedJob", "PlannedStep", "PluginSettings", "PreparedFile",
-    "Problem", "ProcessError", "ProgramTools", "RemoteEntry", "RemoteFileError", "RemoteFileMeta",
-    "ReportTooLargeError", "ResolverMissingKeyError", "ResolverSyntaxError", "ResourceRef", "ResourceSpec",
-    "ResumableWriter", "Row", "Rows", "RowsRefusedError", "RunBusyError", "RunContext", "RunFailedError", "RunInfo",
-    "RunInterruptedError", "RunUnknownError", "SameAs", "ScriptResult", "ScriptRunner", "SendsCalls", "ServerFacts",
-    "SetsMode", "SetsMtime", "Settings", "SpecError", "SqlConnector", "SqlDialect", "SqlLoader", "SqlTable",
-    "SqlTransaction", "StateBackend", "StateError", "StateSpec", "Step", "StepCancelledError", "StepError", "StepInfo",
-    "StepInputError", "StepInputs", "StepOutputs", "StepResult", "StepSpec", "StepTimeoutError", "StoreConflictError",
-    "TableColumn", "TableMaker", "UndecidedStepError", "Unpacked", "UsageError", "WorkspaceSpec", "WritesLocally",
-    "WritesTogether", "get_connector", "get_step", "hookimpl", "install_command", "list_connectors", "list_steps",
-    "new_run_id", "open_file", "parse_bool", "register_connector", "register_step", "require", "require_attr",
+    "ArchiveConnector", "ArchiveFormat", "ArchiveInput", "ArchiveWork", "Arguments", "ArrowRows", "ArrowSource",
+    "AssetFile", "AssetPath", "BackgroundHash", "Backoff", "BulkLoader", "BundleSource", "BundleSourceConfig",
+    "BundleSourceInit", "ChangedDefinitionError", "Claim", "ClaimBusyError", "ClaimedFileError", "ClaimsLostError",
+    "CleanupPolicy", "Column", "ColumnKind", "ColumnType", "ConnectorBase", "ConnectorConfig", "ConnectorError",
+    "ConnectorInit", "ConnectorOptions", "Connectors", "CsvBlocks", "CsvFormat", "CsvQuoting", "CsvSource",
+    "DbResource", "Difference", "DocumentGraph", "DocumentKind", "EntryKind", "Envelope", "ExtractLimits",
+    "ExtractRules", "FieldMap", "FileConnector", "FindsMails", "Flag", "FlowMetaSpec", "FlowResult", "FlowSpec",
+    "GraphEdge", "GraphNode", "HashesFiles", "HeldLock", "Holds", "HookBase", "HttpCall", "HttpConnector",
+    "InsecureWhen", "JobInfo", "JobSpec", "JsonSource", "Lack", "LateDatabase", "LeanSource", "LeaseLostError",
+    "Ledger", "LimitExceededError", "LoadBatch", "LoadFile", "LoadJob", "LockBusyError", "LockInfo", "LockScope",
+    "LocksSpec", "MailConnector", "MailError", "MailReceipt", "MailUnknownError", "NeedsMemoryError", "NeedsPerson",
+    "Outcome", "OutputError", "Packing", "ParquetSupportMissing", "PathError", "PlainText", "PlanInfo", "PlannedJob",
+    "PlannedStep", "PluginSettings", "PreparedFile", "Problem", "ProcessError", "ProgramTools", "RemoteEntry",
+    "RemoteFileError", "RemoteFileMeta", "ReportTooLargeError", "ResolverMissingKeyError", "ResolverSyntaxError",
+    "ResourceRef", "ResourceSpec", "ResumableWriter", "Row", "Rows", "RowsRefusedError", "RunBusyError", "RunContext",
+    "RunFailedError", "RunInfo", "RunInterruptedError", "RunUnknownError", "SameAs", "ScriptResult", "ScriptRunner",
+    "SendsCalls", "ServerFacts", "SetsMode", "SetsMtime", "Settings", "SpecError", "SqlConnector", "SqlDialect",
+    "SqlLoader", "SqlTable", "SqlTransaction", "StateBackend", "StateError", "StateSpec", "Step", "StepCancelledError",
+    "StepError", "StepInfo", "StepInputError", "StepInputs", "StepOutputs", "StepResult", "StepSpec",
+    "StepTimeoutError", "StoreConflictError", "TableColumn", "TableMaker", "UndecidedStepError", "Unpacked",
+    "UsageError", "WorkspaceSpec", "WritesLocally", "WritesTogether", "get_connector", "get_step", "hookimpl",
+    "install_command", "list_connectors", "list_steps", "new_run_id", "open_file", "parse_bool", "register_connector",
+    "register_step", "require", "require_attr",
 ]  # fmt: skip
 
 
@@ -218,8 +222,8 @@ contracts.context: RunContext
 contracts.data_errors: ParquetSupportMissing ReportTooLargeError
 contracts.document_kind: DocumentKind
 contracts.events: JobInfo LockInfo Outcome PlanInfo PlannedJob PlannedStep RunInfo StepInfo
-contracts.fields: AssetFile AssetPath ConnectorConfig ConnectorOptions Flag InsecureWhen ResourceRef SameAs
-contracts.fields: StepInputs StepOutputs parse_bool
+contracts.fields: Arguments AssetFile AssetPath ConnectorConfig ConnectorOptions Flag Holds InsecureWhen ResourceRef
+contracts.fields: PlainText SameAs StepInputs StepOutputs parse_bool
 contracts.graph: DocumentGraph GraphEdge GraphNode
 contracts.handles: Claim FlowResult HeldLock Ledger ResumableWriter STEP_SKIPPED STEP_SUCCESS StepResult
 contracts.hook_base: HookBase PluginSettings

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, field_validator, model_validator
 
 from aetherflow.core.api import AssetFile, AssetPath, ConnectorConfig, ConnectorOptions, Flag, InsecureWhen, SameAs
+from aetherflow_builtins_db.connectors.common.arguments import IN_MAP, IN_URL
 from aetherflow_builtins_db.connectors.common.tls import UNCHECKED, gives_up, url_gives_up
 
 LocalFile = Annotated[str, AssetFile(local=True)]
@@ -63,7 +64,7 @@ class ServerConfig(ConnectorConfig):
 
     SCHEMES: ClassVar[tuple[str, ...]] = ()
 
-    url: Annotated[str | None, InsecureWhen(url_gives_up)] = Field(
+    url: Annotated[str | None, InsecureWhen(url_gives_up), IN_URL] = Field(
         None,
         min_length=1,
         repr=False,
@@ -177,8 +178,10 @@ class ServerOptions(ConnectorOptions):
     pool_pre_ping: Annotated[Flag | None, SameAs("pool.pre_ping")] = Field(
         None, description="The same as `pool.pre_ping`."
     )
-    connect_args: Annotated[dict[str, Any], InsecureWhen(gives_up)] = Field(
-        {}, description="More arguments for the driver's own connect function."
+    connect_args: Annotated[dict[str, Any], InsecureWhen(gives_up), IN_MAP] = Field(
+        {},
+        description="More arguments for the driver's own connect function. Under a policy of the administrator those "
+        "of a list may be given.",
     )
 
     @model_validator(mode="before")

@@ -4,16 +4,17 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from aetherflow.core.api import ConnectorConfig, ConnectorOptions, Flag
+from aetherflow.core.api import ConnectorConfig, ConnectorOptions, Flag, Holds
+from aetherflow_builtins_db.connectors.common.arguments import IN_MAP
 from aetherflow_builtins_db.connectors.common.base import SettingName
 
-ExtensionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+ExtensionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), Holds.CODE]
 
 
 class Config(ConnectorConfig):
     """The database file of a DuckDB resource."""
 
-    path: str = Field(
+    path: Annotated[str, Holds.WRITES] = Field(
         ":memory:",
         min_length=1,
         description="Database file, relative to `<workspace.root>/<flow id>`; created if it is missing. "
@@ -36,6 +37,6 @@ class Options(ConnectorOptions):
         description="Seconds that one statement may run; 0 is no limit. The time in which its rows are written "
         "elsewhere does not count.",
     )
-    pragmas: dict[SettingName, str | int | float | bool] = Field(
+    pragmas: Annotated[dict[SettingName, str | int | float | bool], IN_MAP] = Field(
         {}, description="Settings for every session: `{memory_limit: 2GB, TimeZone: UTC}`."
     )

@@ -1,5 +1,6 @@
 """The connector of `driver: mysql`, for MySQL and MariaDB."""
 
+import configparser
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -120,7 +121,11 @@ class MySQLConnector(ServerBase[Config, Options]):
         """Connect and set up the session; with one more of PyMySQL's flags."""
         arguments = self.connect_arguments()
         arguments["client_flag"] |= client_flag
-        connection: Connection[Any] = pymysql_parts.connection_class()(**arguments)
+        try:
+            connection: Connection[Any] = pymysql_parts.connection_class()(**arguments)
+        except configparser.Error:  # its text has a line of the file
+            message = f"{arguments.get('read_default_file')} is not an option file of MySQL"
+            raise self.refuse(message, "correct options.connect_args.read_default_file") from None
         try:
             self._is_mariadb = "MariaDB" in str(connection.get_server_info())  # type: ignore[no-untyped-call]
             self.dialect = replace(self.dialect, name="mariadb" if self._is_mariadb else "mysql")

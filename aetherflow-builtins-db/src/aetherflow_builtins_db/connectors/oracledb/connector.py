@@ -7,8 +7,9 @@ from typing import Annotated, Any, ClassVar, Self, cast
 
 from pydantic import Field, SecretStr, model_validator
 
-from aetherflow.core.api import AssetFile, Column, ColumnType, Flag, Row, SameAs, SqlDialect
+from aetherflow.core.api import AssetFile, Column, ColumnType, Flag, Holds, Row, SameAs, SqlDialect
 from aetherflow_builtins_db.columns import MAX_DECIMAL_DIGITS, STRING, UNKNOWN
+from aetherflow_builtins_db.connectors.common.arguments import IN_DSN
 from aetherflow_builtins_db.connectors.common.rows import CursorRows
 from aetherflow_builtins_db.connectors.common.server import ServerBase
 from aetherflow_builtins_db.connectors.common.settings import PoolOptions, ServerConfig, ServerOptions
@@ -18,6 +19,7 @@ from aetherflow_builtins_db.failures import PASSING, Failure
 from aetherflow_builtins_db.params import translate
 
 LocalFolder = Annotated[str, AssetFile(folder=True, local=True)]
+Libraries = Annotated[LocalFolder, Holds.CODE]
 _INT_DIGITS = 18
 """A NUMBER of at most so many digits fits in 64 bits."""
 _NO_SCALE = -127
@@ -41,7 +43,7 @@ class Config(ServerConfig):
 
     SCHEMES: ClassVar = ("oracle",)
 
-    dsn: str | None = Field(
+    dsn: Annotated[str, IN_DSN] | None = Field(
         None, min_length=1, description="Connect string, or a name of tnsnames.ora: `db1:1521/sales`."
     )
     service_name: str | None = Field(None, min_length=1, description="The service; `database` is the same.")
@@ -69,12 +71,13 @@ class Options(ServerOptions):
         None, description="The same as `pool.enabled`."
     )
 
-    lib_dir: LocalFolder | None = Field(
+    lib_dir: Libraries | None = Field(
         None,
         min_length=1,
-        description="The folder of Oracle's client libraries, relative to the flow file: switches to thick mode.",
+        description="The folder of Oracle's client libraries, relative to the flow file: switches to thick mode. "
+        "Under a policy of the administrator it is below `plugins.paths`.",
     )
-    oracle: dict[str, LocalFolder] = Field({}, description="`{lib_dir: …}`, the same.")
+    oracle: dict[str, Libraries] = Field({}, description="`{lib_dir: …}`, the same.")
     arraysize: int = Field(5000, ge=1, description="Rows that the driver fetches at a time.")
 
     @model_validator(mode="after")

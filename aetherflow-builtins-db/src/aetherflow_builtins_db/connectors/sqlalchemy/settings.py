@@ -1,15 +1,18 @@
 """Settings of a SQLAlchemy resource."""
 
+from typing import Annotated
+
 from pydantic import Field, field_validator
 
 from aetherflow.core.api import ConnectorConfig, Flag
+from aetherflow_builtins_db.connectors.common.arguments import IN_URL
 from aetherflow_builtins_db.connectors.common.settings import ServerOptions
 
 
 class Config(ConnectorConfig):
     """The URL of a SQLAlchemy resource."""
 
-    url: str = Field(
+    url: Annotated[str, IN_URL] = Field(
         min_length=1,
         repr=False,
         description="SQLAlchemy's URL: `postgresql+psycopg://user:password@host:5432/db`. A relative file of SQLite is "

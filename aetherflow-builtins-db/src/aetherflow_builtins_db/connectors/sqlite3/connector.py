@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from itertools import islice
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 from urllib.parse import unquote
 from weakref import WeakSet
 
@@ -17,10 +17,12 @@ from aetherflow.core.api import (
     ConnectorInit,
     ConnectorOptions,
     Flag,
+    Holds,
     SqlDialect,
     SqlLoader,
     TableColumn,
 )
+from aetherflow_builtins_db.connectors.common.arguments import IN_MAP, IN_URL
 from aetherflow_builtins_db.connectors.common.base import SettingName, SqlBase, setting_literal
 from aetherflow_builtins_db.connectors.common.time_limit import TimeLimit
 from aetherflow_builtins_db.connectors.sqlite3.errors import failure_of
@@ -46,13 +48,13 @@ _CHANGES = TRANSACTION_WORDS | {
 class Config(ConnectorConfig):
     """Where the database is: `path`, or `url`."""
 
-    path: str | None = Field(
+    path: Annotated[str, Holds.WRITES] | None = Field(
         None,
         min_length=1,
         description="Database file, relative to `<workspace.root>/<flow id>`; created if it is missing. "
         "`:memory:` (the default) lives as long as the run.",
     )
-    url: str | None = Field(
+    url: Annotated[str, IN_URL] | None = Field(
         None,
         min_length=1,
         description="The same as a URL: `sqlite:///relative.db`, `sqlite:////absolute.db`, `sqlite://` for memory.",
@@ -80,7 +82,7 @@ class Options(ConnectorOptions):
         10.0, ge=0, description="Seconds to wait for another process that writes, before it is an error."
     )
     statement_timeout: float = Field(0.0, ge=0, description="Seconds that one statement may run; 0 is no limit.")
-    pragmas: dict[SettingName, str | int | float | bool] = Field(
+    pragmas: Annotated[dict[SettingName, str | int | float | bool], IN_MAP] = Field(
         {}, description="PRAGMA settings at connect: `{foreign_keys: true, journal_mode: wal}`."
     )
 

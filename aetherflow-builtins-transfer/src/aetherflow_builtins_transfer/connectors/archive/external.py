@@ -10,6 +10,7 @@ from aetherflow.core.api import (
     ArchiveWork,
     ConnectorConfig,
     ExtractRules,
+    Holds,
     Packing,
     ProgramTools,
     Unpacked,
@@ -45,7 +46,7 @@ def _no_password(command: list[str]) -> list[str]:
     return command
 
 
-Command = Annotated[list[str], Field(min_length=1), AfterValidator(_no_password)]
+Command = Annotated[list[str], Field(min_length=1), AfterValidator(_no_password), Holds.CODE]
 
 
 class Config(ConnectorConfig):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Annotated, BinaryIO
 
 from pydantic import Field
 
@@ -12,6 +12,7 @@ from aetherflow.core.api import (
     ConnectorConfig,
     ExtractRules,
     Flag,
+    Holds,
     Packing,
     ProgramTools,
     Unpacked,
@@ -29,11 +30,12 @@ from aetherflow_builtins_transfer.connectors.archive.base import (
 
 _UTF8 = {"LC_ALL": "C.UTF-8"}  # without it both programs escape non-ASCII names
 _LEVELS = {"speed": "-1", "size": "-6"}
+Program = Annotated[str, Holds.CODE]
 
 
 class Config(ConnectorConfig):
-    zip_cmd: str = Field("zip", min_length=1, description="Info-ZIP's zip: a name on PATH, or a path.")
-    unzip_cmd: str = Field("unzip", min_length=1, description="Info-ZIP's unzip: a name on PATH, or a path.")
+    zip_cmd: Program = Field("zip", min_length=1, description="Info-ZIP's zip: a name on PATH, or a path.")
+    unzip_cmd: Program = Field("unzip", min_length=1, description="Info-ZIP's unzip: a name on PATH, or a path.")
     quiet: Flag = Field(True, description="Accepted for old flows; output of the programs is shown in errors only.")
 
 

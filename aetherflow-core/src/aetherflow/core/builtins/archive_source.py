@@ -6,17 +6,17 @@ import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Annotated, BinaryIO
 
 from pydantic import Field
 
-from aetherflow.core.api import BundleSource, BundleSourceConfig, ConnectorError, RemoteFileMeta
+from aetherflow.core.api import BundleSource, BundleSourceConfig, ConnectorError, Holds, RemoteFileMeta
 
 CHUNK = 1 << 20
 
 
 class Config(BundleSourceConfig):
-    base_path: str = Field(
+    base_path: Annotated[str, Holds.READS] = Field(
         min_length=1,
         description="The archive, zip or tar (plain, gz, bz2, xz); a relative path is beside the manifest.",
     )

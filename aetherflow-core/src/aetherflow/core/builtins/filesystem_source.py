@@ -5,15 +5,15 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Annotated, BinaryIO
 
 from pydantic import Field
 
-from aetherflow.core.api import BundleSource, BundleSourceConfig, ConnectorError, RemoteFileMeta
+from aetherflow.core.api import BundleSource, BundleSourceConfig, ConnectorError, Holds, RemoteFileMeta
 
 
 class Config(BundleSourceConfig):
-    base_path: str = Field(
+    base_path: Annotated[str, Holds.READS] = Field(
         min_length=1, description="Folder that holds the bundle; a relative one is beside the manifest."
     )
 

@@ -9,13 +9,13 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 from pydantic import Field
 
-from aetherflow.core.api import BundleSource, BundleSourceConfig, ConnectorError, RemoteFileMeta
+from aetherflow.core.api import Arguments, BundleSource, BundleSourceConfig, ConnectorError, Holds, RemoteFileMeta
 
 CHUNK = 1 << 20
 MOST_FILES, MOST_BYTES = 100_000, 4 * 1024**3
@@ -27,13 +27,26 @@ _LIMITED = f'ulimit -d {MEMORY // 1024}; ulimit -f {MOST_BYTES // 512}; exec git
 _FRUGAL = ("pack.threads=1", "core.bigFileThreshold=16m", "core.deltaBaseCacheLimit=32m", "core.packedGitLimit=64m")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _USER_INFO = re.compile(r"(\w+://)[^/\s@]+@")
+_IS_REMOTE = re.compile(r"[^/]+:")
 _KINDS = {"120000": "a link", "160000": "a submodule"}
+
+
+def _repository(url: Any, _config: Mapping[str, Any]) -> Iterator[tuple[str, Any, Holds]]:
+    text = str(url)
+    if "::" in text or text.startswith("-"):  # a transport, or an option
+        yield "", url, Holds.CODE
+    elif text.lower().startswith("file:"):
+        yield "", text[5:].removeprefix("//"), Holds.READS
+    else:
+        yield "", url, Holds.HOST if _IS_REMOTE.match(text) else Holds.READS
 
 
 class Config(BundleSourceConfig):
     """Which commit of which repository."""
 
-    url: str = Field(min_length=1, description="As for `git clone`; a relative path is beside the manifest.")
+    url: Annotated[str, Arguments(_repository)] = Field(
+        min_length=1, description="As for `git clone`; a relative path is beside the manifest."
+    )
     ref: str = Field("HEAD", min_length=1, description="Branch, tag or commit.")
     commit: str | None = Field(
         None, pattern=r"^[0-9a-f]{40,64}$", description="The commit that `ref` must lead to; another one is refused."
@@ -139,7 +152,7 @@ class GitSource(BundleSource[Config]):
 
     def _url(self) -> str:
         url = self.conf.url
-        if "://" not in url and not re.match(r"[^/]+@[^/]+:|[^/]+:", url):
+        if not _IS_REMOTE.match(url):
             url = str((self.root / url).absolute())
         if url.startswith("-") or self.conf.ref.startswith("-"):
             raise ConnectorError(f"bundle source git: {_shown(url)} is no repository", fix="correct bundle.source.url")

@@ -24,7 +24,7 @@ from aetherflow.core.kernel.yaml.loader import Document, Limits
 from aetherflow.core.runtime.connectors.context import ConnectorsRun
 from aetherflow.core.runtime.environment.documents import load_document
 from aetherflow.core.runtime.environment.merged_source import MergedSource
-from aetherflow.core.runtime.environment.protecting import require_protected
+from aetherflow.core.runtime.environment.protecting import HeldSettings, NamedFolders, refused, require_protected
 from aetherflow.core.runtime.environment.resources import Resources, resolve_resources, with_texts_of
 from aetherflow.core.runtime.environment.snapshot import Snapshot
 from aetherflow.core.runtime.environment.trust import require
@@ -180,6 +180,14 @@ def open_source(
         raise SpecError(
             [Problem(error.code, str(error), document.source.value(at), format_path(at), "template:source", "")]
         ) from error
+    source_class = catalog.bundle_source(spec.type)
+    if snapshot.policy is not None:
+        places, settings = (
+            NamedFolders(manifest.folder, manifest.folder),
+            HeldSettings(f"source:{spec.type}", SOURCE, config, document.source),
+        )
+        if refusals := list(refused(snapshot.policy, snapshot, places, settings, [("", source_class.Config)])):
+            raise SpecError(refusals)
     connector = None
     if spec.resource is not None:
         resource = manifest.spec.resources[spec.resource]
@@ -188,14 +196,14 @@ def open_source(
         resource = with_texts_of(document, spec.resource, resource)
         merged = Resources({spec.resource: resource}, MergedSource(document, None, {}))
         resolved = resolve_resources(merged, scope, snapshot.hook, redactor)
-        require_protected(merged, resolved, catalog)
+        require_protected(merged, resolved, catalog, snapshot, NamedFolders(manifest.folder, manifest.folder))
         found = resolved[spec.resource]
         ctx = ConnectorsRun(_Folder(manifest.folder), snapshot.settings)
         init = ConnectorInit(spec.resource, found["kind"], found["driver"], found["config"], found["options"], ctx)
         connector = create_connector(catalog.connector(found["kind"], found["driver"]), init)
     try:
         bundle = manifest.spec.bundle
-        with catalog.bundle_source(spec.type)(
+        with source_class(
             BundleSourceInit(spec.type, spec.bundle or bundle.id, config, manifest.folder, connector)
         ) as source:
             yield source

@@ -1,20 +1,31 @@
-"""Settings that give up a protection, for `validate` and `doctor`; a run does not repeat what its author decided."""
+"""What a policy refuses in settings, and what gives up a protection, for `validate` and `doctor`.
+
+A run does not repeat what its author decided.
+"""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
+from aetherflow.core.base.errors import AetherflowError
 from aetherflow.core.base.location import Location
 from aetherflow.core.base.problems import Problem
 from aetherflow.core.checks.checked import Checked
+from aetherflow.core.checks.environment import static_work_root
+from aetherflow.core.checks.values import known_text
 from aetherflow.core.checks.view import resources
+from aetherflow.core.host.connecting import models_of
+from aetherflow.core.runtime.environment.protecting import HeldSettings, NamedFolders, refused
 from aetherflow.core.runtime.environment.snapshot import Snapshot
 
 
 def insecure(checked: Checked, snapshot: Snapshot) -> Iterator[Problem]:
-    """A warning for each setting that `explain` shows as INSECURE; an error if the policy forbids it."""
+    """A warning for each setting that `explain` shows as INSECURE, and an error for each that the policy refuses."""
     if checked.merged is None or checked.document is None or not isinstance(checked.document.data, dict):
         return
     from aetherflow.core.checks.explain import Explainer
 
+    yield from _refused(checked, snapshot)
     for value in Explainer(checked, snapshot).insecure():
         at = value.source.location or Location(checked.path)
         if (problem := _forbidden(checked, snapshot, value.path, at)) is not None:
@@ -26,9 +37,37 @@ def insecure(checked: Checked, snapshot: Snapshot) -> Iterator[Problem]:
 
 
 def _forbidden(checked: Checked, snapshot: Snapshot, path: str, at: Location) -> Problem | None:
-    if checked.merged is None or snapshot.rules.insecure is None:
+    if checked.merged is None or snapshot.policy is None:
         return None
     named = (each for each in resources(checked.merged.data) if path.startswith(f"resources.{each.name}."))
     if (resource := next(named, None)) is None:
         return None
-    return snapshot.rules.insecure(f"{resource.get('kind', str)}:{resource.get('driver', str)}", path, at)
+    return snapshot.policy.insecure(f"{resource.get('kind', str)}:{resource.get('driver', str)}", path, at)
+
+
+def _refused(checked: Checked, snapshot: Snapshot) -> Iterator[Problem]:
+    """The files and the code that the policy refuses, as far as their values are known before a run."""
+    merged, policy = checked.merged, snapshot.policy
+    if merged is None or policy is None or checked.catalog is None:
+        return
+    folder, flow = Path(checked.path).absolute().parent, merged.data.get("flow")
+    base = static_work_root(merged.data, snapshot) / str(flow.get("id") if isinstance(flow, dict) else "")
+    for each in resources(merged.data):
+        kind, driver = each.get("kind", str), each.get("driver", str)
+        try:
+            cls = checked.catalog.connector(str(kind), str(driver))
+        except AetherflowError:
+            continue  # reported where connectors are checked
+        known = {section: _known(each.get(section, dict) or {}, snapshot) for section, _ in models_of(cls)}
+        known["driver"] = driver
+        settings = HeldSettings(f"{kind}:{driver}", each.path, known, merged.source)
+        yield from refused(policy, snapshot, NamedFolders(folder, base), settings, models_of(cls))
+
+
+def _known(value: Any, snapshot: Snapshot) -> Any:
+    """The value without texts that only a run knows."""
+    if isinstance(value, dict):
+        return {key: _known(each, snapshot) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_known(each, snapshot) for each in value]
+    return known_text(value, snapshot.env) if isinstance(value, str) else value

@@ -28,7 +28,7 @@ from aetherflow.core.kernel.yaml.loader import Document
 from aetherflow.core.runtime.connectors.context import ConnectorsRun
 from aetherflow.core.runtime.environment.decode import decode_paths
 from aetherflow.core.runtime.environment.profiles import Profiles
-from aetherflow.core.runtime.environment.protecting import require_protected
+from aetherflow.core.runtime.environment.protecting import NamedFolders, require_protected
 from aetherflow.core.runtime.environment.resources import Resources, merge_resources, refuse_short, resolve_resources
 from aetherflow.core.runtime.environment.snapshot import Snapshot
 from aetherflow.core.runtime.workspace.assets import Assets
@@ -88,6 +88,7 @@ class Prober:
         self._snapshot = snapshot
         self._scope = {"env": snapshot.env, "params": _params(spec), "run": _run()}
         self._assets = Assets.of(snapshot, Path(document.source.file).absolute().parent)
+        self._base = base
         self._ctx = ConnectorsRun(_ProbeFolders(base, self._assets), snapshot.settings, spec.flow.id)
         self._catalog = catalog
         self._redactor = redactor
@@ -137,8 +138,9 @@ class Prober:
             raise NotImplementedError  # its connector may be loaded only in a run
         one = Resources({name: spec}, self._merged.source)
         resolved = resolve_resources(one, self._scope, self._snapshot.hook, self._redactor)
-        require_protected(one, resolved, self._catalog)
-        found = with_files_of_profiles(resolved, one.source, self._catalog, self._assets)[name]
+        located = with_files_of_profiles(resolved, one.source, self._catalog, self._assets)
+        require_protected(one, located, self._catalog, self._snapshot, NamedFolders(self._assets.folder, self._base))
+        found = located[name]
         cls = self._catalog.connector(found["kind"], found["driver"])
         secrets = list(secret_settings({name: found}, self._catalog))
         refuse_short(one, ("resources", name), secrets)

@@ -1,5 +1,7 @@
 """Types for the fields of step inputs and connector configuration."""
 
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -31,6 +33,32 @@ def any_case(*words: str, blanks: bool = False) -> str:
 
 Flag = Annotated[bool, BeforeValidator(parse_bool, json_schema_input_type=bool)]
 """A boolean that also reads the text that a template yields."""
+
+
+class Holds(Enum):
+    """What a text in a field is for the machine that runs the flow: `Annotated[str, Holds.HOST]`.
+
+    Under a policy of the administrator the settings of resources and bundle sources name files in its folders only,
+    and only code that it admits. Every text needs a class; numbers, flags, choices, secrets and `AssetFile` have one.
+    """
+
+    DATA = "data"
+    HOST = "host"
+    READS = "file to read"
+    WRITES = "file to write"
+    CODE = "code"
+    """A library, a program or its command line, or anything that may lead to one."""
+
+
+PlainText = Annotated[str, Holds.DATA]
+"""The type of a text that names no file, no host and no code."""
+
+
+class Arguments(NamedTuple):
+    """Marks a setting with arguments that a library gets as they are: each has a class of its own."""
+
+    held: Callable[[Any, Mapping[str, Any]], Iterable[tuple[str, Any, Holds]]]
+    """Gives for the value, and for the whole resource, each argument's name, value and class; code if not known."""
 
 
 class ResourceRef(NamedTuple):

@@ -5,8 +5,6 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from aetherflow.core.base.errors import PluginError, PluginNotAllowedError, PluginNotFoundError
-from aetherflow.core.base.location import Location
-from aetherflow.core.base.problems import Problem
 from aetherflow.core.host.compatible import require_compatible
 from aetherflow.core.host.distributions import key_of
 from aetherflow.core.host.first_party import first_party
@@ -34,11 +32,6 @@ class Rules(NamedTuple):
     locks: Locks = Locks()
     refused: Callable[[str, str], str | None] = _refuse_nothing
     """Tells for group and name why the administrator's policy refuses it, or None."""
-
-    insecure: Callable[[str, str, Location], Problem | None] | None = None
-    """Gives for a connector, the path of a setting that gives up a protection, and its place, the finding if the
-    policy forbids it. None if the policy forbids nothing of the kind.
-    """
 
     @property
     def choose_nothing(self) -> bool:

@@ -140,7 +140,7 @@ ATTACKS: dict[str, tuple[str, dict[str, object]]] = {
         },
     ),
     "known_hosts": (
-        "AF5003",
+        "AF1610",
         {
             "command": RUN,
             "files": {

@@ -22,7 +22,8 @@ POLICY_FILE = "/etc/aetherflow/policy.yaml"
 """Fixed when the program is built: what names another file, such as a variable, could loosen the policy."""
 LOOSENS = "AF1610"
 ALLOWED: DocPath = ("plugins", "allow")
-NAMED_KEYS = frozenset({ALLOWED, ("plugins", "paths"), ("plugins", "modules"), ("paths", "env")})
+CODE: DocPath = ("code",)
+NAMED_KEYS = frozenset({ALLOWED, ("plugins", "paths"), ("plugins", "modules"), ("paths", "env"), CODE})
 """Keys that reach code in the runner, or a file as a variable: in enterprise mode what they do not name is refused."""
 
 
@@ -83,6 +84,11 @@ class Administrator(NamedTuple):
         if limit is None or any(fnmatchcase(connector, pattern) for pattern in limit):
             return None
         return self.loosened(("insecure",), f"{path} of a {connector} is INSECURE, which", at)
+
+    def admits_code(self, setting: str) -> bool | None:
+        """Whether flows may give code in a setting, as `kind:driver path`; None if the key `code` fixes nothing."""
+        limit = self.limit(CODE)
+        return None if limit is None else any(fnmatchcase(setting, pattern) for pattern in limit)
 
     def why_refused(self, section: str, name: str) -> str | None:
         """Why a step type, or a connector as `kind:driver`, may not be used; None if it may."""

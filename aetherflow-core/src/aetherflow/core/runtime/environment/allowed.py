@@ -30,8 +30,7 @@ def rules_of(settings: Settings, project: Project, policy: Administrator | None,
     allow = plugins.allow if settings.mode == "enterprise" else None
     rules = Rules(plugins.prefer, allow, plugins.block, plugins.settings)
     if policy is not None:
-        insecure = policy.insecure if policy.spec.insecure is not None else None
-        rules = rules._replace(refused=partial(_refused, policy), insecure=insecure)
+        rules = rules._replace(refused=partial(_refused, policy))
     return rules._replace(locks=locks_of(project, policy)) if locked else rules
 
 

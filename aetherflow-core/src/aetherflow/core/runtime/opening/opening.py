@@ -20,7 +20,7 @@ from aetherflow.core.kernel.state.records import Frozen, RunRecord
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
-from aetherflow.core.runtime.environment.protecting import require_protected
+from aetherflow.core.runtime.environment.protecting import NamedFolders, require_protected
 from aetherflow.core.runtime.environment.resources import Resources, merge_resources, refuse_short, resolve_resources
 from aetherflow.core.runtime.environment.snapshot import with_work_root
 from aetherflow.core.runtime.opening.circumstances import plugin_changes
@@ -59,16 +59,17 @@ class Opened(NamedTuple):
     def resources(self) -> dict[str, dict[str, Any]]:
         """Render and decode the resources; every secret in them is registered for masking."""
         found = resolve_resources(self.merged, self.constants, self.flow.snapshot.hook, self.redactor)
-        require_protected(self.merged, found, self.flow.catalog)
         for name, resource in found.items():
             secrets = list(secret_settings({name: resource}, self.flow.catalog))
             refuse_short(self.merged, ("resources", name), secrets)
             self.redactor.add(secrets)
-        if self.flow.profiles.document is None:
-            return found
-        from aetherflow.core.runtime.workspace.profile_files import with_files_of_profiles  # most flows have none
+        if self.flow.profiles.document is not None:
+            from aetherflow.core.runtime.workspace.profile_files import with_files_of_profiles  # most flows have none
 
-        return with_files_of_profiles(found, self.merged.source, self.flow.catalog, self.flow.assets)
+            found = with_files_of_profiles(found, self.merged.source, self.flow.catalog, self.flow.assets)
+        places = NamedFolders(self.flow.file.parent, self.places.work_root / self.flow.flow_id)
+        require_protected(self.merged, found, self.flow.catalog, self.flow.snapshot, places)
+        return found
 
     @property
     def info(self) -> RunInfo:

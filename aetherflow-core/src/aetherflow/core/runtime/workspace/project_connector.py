@@ -12,7 +12,7 @@ from aetherflow.core.runtime.connectors.connections import RunConnectors
 from aetherflow.core.runtime.connectors.context import ConnectorsRun
 from aetherflow.core.runtime.environment.policy import catalog_for
 from aetherflow.core.runtime.environment.profiles import load_profiles
-from aetherflow.core.runtime.environment.protecting import require_protected
+from aetherflow.core.runtime.environment.protecting import NamedFolders, require_protected
 from aetherflow.core.runtime.environment.resources import Resources, merge_resources, refuse_short, resolve_resources
 from aetherflow.core.runtime.environment.snapshot import Snapshot
 from aetherflow.core.runtime.workspace.assets import Assets
@@ -35,12 +35,12 @@ class ProjectConnector:
         only = project.spec.model_copy(update={"resources": {name: project.spec.resources[name]}})
         merged = merge_resources(project.document, only, profiles)
         found = resolve_resources(merged, {"env": snapshot.env}, snapshot.hook, redactor)
-        require_protected(merged, found, catalog)
         secrets = list(secret_settings(found, catalog))
         refuse_short(merged, ("resources", name), secrets)
         redactor.add(secrets)
         if profiles.document is not None:
             found = _located(found, merged, snapshot, catalog)
+        require_protected(merged, found, catalog, snapshot, NamedFolders(self._folders.folder, self._folders.base))
         self._connectors = RunConnectors(found, ConnectorsRun(self._folders, snapshot.settings), catalog)
 
     def opened(self) -> Any:

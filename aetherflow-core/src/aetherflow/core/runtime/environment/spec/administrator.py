@@ -18,7 +18,9 @@ class PolicyRootsSpec(SpecModel):
 class PolicyPathsSpec(SpecModel):
     """The most that projects may give to steps."""
 
-    read: list[str] | None = Field(None, description="Folders that `paths.read` of projects must stand in")
+    read: list[str] | None = Field(
+        None, description="Folders that `paths.read` of projects, and files that settings read, must stand in"
+    )
     write: list[str] | None = Field(
         None, description="Folders that `paths.write` of projects, and the event file, must stand in"
     )
@@ -77,6 +79,11 @@ class AdministratorSpec(SpecModel):
     bundles: PolicyBundlesSpec = Field(default_factory=PolicyBundlesSpec, description="Bundles that may be used")
     insecure: list[str] | None = Field(
         None, description="Connectors, as kind:driver, whose resources may give up a protection; left out: all"
+    )
+    code: list[str] | None = Field(
+        None,
+        description="Settings, as `kind:driver path`, in which flows may name programs and libraries; left out: all, "
+        "or in enterprise mode none. Files below `plugins.paths` may be named in each",
     )
     zip_drivers: list[str] | None = Field(None, description="Archive drivers that projects may accept")
     child_env: list[str] | None = Field(None, description="Environment keys that projects may pass to children")
