@@ -203,8 +203,7 @@ class Sqlite3Connector(SqlBase[Config, Options]):
                 raise self.refuse(f"opening {file} failed: {reason}", "check config.path and its permissions")
             return
         try:
-            timeout = self.opts.busy_timeout_seconds
-            connection = sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=timeout)
+            connection = sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=self.opts.busy_timeout_seconds)
             try:
                 connection.execute("SELECT count(*) FROM sqlite_master")  # SELECT 1 would not read the file
             finally:
