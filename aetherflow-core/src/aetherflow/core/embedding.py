@@ -110,6 +110,7 @@ if TYPE_CHECKING:
     from aetherflow.core.runtime.run_record import run_record as run_record
     from aetherflow.core.runtime.sending.sender import is_needed as is_needed
     from aetherflow.core.runtime.sending.sender import note_ledger as note_ledger
+    from aetherflow.core.runtime.workspace.engine_files import EngineFiles as EngineFiles
     from aetherflow.core.runtime.workspace.state_root import find_state_root as find_state_root
     from aetherflow.core.runtime.workspace.state_root import host_root as host_root
 
@@ -166,6 +167,7 @@ _HOMES = {
     "runtime.proof.evidence": "Evidence Tail chain_findings evidence_of root_chains root_tail state_chains",
     "runtime.resuming": "Resumes stands_in_no_file wrapped_path",
     "runtime.run_record": "Healed Place RunRecords WantedRun acknowledged resolved run_record",
+    "runtime.workspace.engine_files": "EngineFiles",
     "runtime.workspace.state_root": "find_state_root host_root",
 }
 """Module, relative to `aetherflow.core`, to the names that are re-exported from it."""

@@ -15,6 +15,7 @@ from aetherflow.core.runtime.connectors.connections import RunConnectors
 from aetherflow.core.runtime.connectors.context import ConnectorsRun
 from aetherflow.core.runtime.connectors.shared_connectors import SHARED
 from aetherflow.core.runtime.workspace.assets import Assets
+from aetherflow.core.runtime.workspace.engine_files import EngineFiles
 from aetherflow.core.runtime.workspace.workspace import DatabaseFolder
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def test_interrupt_reaches_every_scope(tmp_path: Path) -> None:
         name: {"kind": "test", "driver": "counted", "config": {}, "options": {"cache": name}}
         for name in ("run", "process", "none")
     }
-    context = ConnectorsRun(DatabaseFolder(tmp_path, Assets(tmp_path, tmp_path)), api.Settings())
+    context = ConnectorsRun(DatabaseFolder(tmp_path, Assets(tmp_path, tmp_path), EngineFiles((), ())), api.Settings())
     connectors = RunConnectors(resources, context, catalog.installed_catalog())
     assert list(connectors.keys()) == ["run", "process", "none"]
     for name in resources:

@@ -482,3 +482,24 @@ def test_the_item_of_an_id(write: Write) -> None:
     assert schedule.item("one") is schedule.items[0]
     with pytest.raises(ValueError, match="has no item 'on'"):
         schedule.item("on")
+
+
+# The engine's own files
+
+
+@pytest.mark.parametrize(
+    "state",
+    ["registry.sqlite", "locks.sqlite", "notify.sqlite", "notify.sqlite.d/x.sqlite", "servers/db/x.sqlite"]
+    + ["scheduler/schedules/x.json"],
+)
+def test_no_ledger_is_one_of_the_engines_files(
+    write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str], state: str
+) -> None:
+    write(f"state: state/{state}\n{item(USUAL)}")
+    code, told = validate(capsys)
+    assert (code, [each["af"] for each in told["errors"]]) == (2, ["AF1222"])
+    assert told["errors"][0]["loc"] == "state"
+    with pytest.raises(SpecError, match="AF1222"):
+        load_schedule(tmp_path / "scheduler.yaml")
+    write(f"state: state/scheduler/mine.sqlite\n{item(USUAL)}")
+    assert validate(capsys)[0] == 0

@@ -225,3 +225,6 @@ class _Folder:
     def asset_path(self, path: str) -> str:
         """Absolute path of a key, certificate or CA file."""
         return self.database_path(path)
+
+    def require_apart(self, place: Path) -> None:
+        """Refuse no place: sources of bundles are only read."""

@@ -23,6 +23,7 @@ from aetherflow.core.base.owners import require_own
 from aetherflow.core.bundle import records
 from aetherflow.core.bundle.failures import BundleStoreError
 from aetherflow.core.bundle.records import Event, Latest, Pin, SourceSnapshot, Version
+from aetherflow.core.runtime.workspace.engine_files import BUNDLES
 
 CHUNK = 1 << 20
 FILE_MODE, SCRIPT_MODE = 0o400, 0o500
@@ -38,7 +39,7 @@ class BundleStore:
     """The folder `<work root>/bundles/<bundle id>`."""
 
     def __init__(self, work_root: Path, bundle_id: str) -> None:
-        self.root = work_root / "bundles" / bundle_id
+        self.root = work_root / BUNDLES / bundle_id
         self.bundle_id = bundle_id
         self.versions_dir = self.root / "versions"
         self.active_dir = self.root / "active"

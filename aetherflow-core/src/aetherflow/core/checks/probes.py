@@ -68,6 +68,9 @@ class _ProbeFolders:
     def asset_path(self, path: str) -> str:
         return str(self.assets.locate(path))
 
+    def require_apart(self, place: Path) -> None:
+        """Refuse no place: a probe writes nothing."""
+
 
 class Prober:
     """Probes the resources of one flow."""

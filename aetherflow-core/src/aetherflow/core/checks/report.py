@@ -14,6 +14,7 @@ from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.decode import check_decode
 from aetherflow.core.checks.environment import static_work_root
 from aetherflow.core.checks.flow_settings import check_flow_settings
+from aetherflow.core.checks.places import places_of
 from aetherflow.core.checks.plugins import check_plugins, with_hooks
 from aetherflow.core.checks.structure import check_structure
 from aetherflow.core.checks.subflows import SubFlows
@@ -24,7 +25,6 @@ from aetherflow.core.host.metadata import PluginGroupError
 from aetherflow.core.kernel.yaml.binder import bind
 from aetherflow.core.kernel.yaml.flow import FlowSpec
 from aetherflow.core.kernel.yaml.loader import Document
-from aetherflow.core.runtime.environment.administrator import Administrator
 from aetherflow.core.runtime.environment.decode import deep_merge, merge_decode
 from aetherflow.core.runtime.environment.documents import load_document
 from aetherflow.core.runtime.environment.merged_source import MergedSource
@@ -33,6 +33,7 @@ from aetherflow.core.runtime.environment.policy import catalog_for
 from aetherflow.core.runtime.environment.profiles import Profiles, load_profiles
 from aetherflow.core.runtime.environment.snapshot import Snapshot, setting_place, with_work_root
 from aetherflow.core.runtime.environment.trust import findings
+from aetherflow.core.runtime.workspace.engine_files import EngineFiles
 from aetherflow.core.runtime.workspace.places import in_server
 
 
@@ -111,8 +112,7 @@ def check_flow_document(
     merged = merged_with(document, profiles)
     snapshot = with_work_root(snapshot, static_work_root(document.data, snapshot))
     catalog = catalog_for(snapshot) if catalog is None else catalog
-    if snapshot.policy is not None:
-        problems.extend(_placed(document, snapshot, snapshot.policy))
+    problems.extend(_placed(document, snapshot))
     check_structure(document, problems)
     assets = AssetChecks(merged, catalog, snapshot, problems)
     check_flow_settings(document, problems, assets)
@@ -143,15 +143,17 @@ def _names_backend(data: Any) -> bool:
     return isinstance(state, dict) and bool(state.keys() & {"backend", "resource"})
 
 
-def _placed(document: Document, snapshot: Snapshot, policy: Administrator) -> Iterator[Problem]:
-    """The findings for work root and state file, if they are outside of the policy's folders."""
-    from aetherflow.core.checks.places import places_of  # few machines have a policy
-
-    _, work, state = places_of(document, snapshot)
+def _placed(document: Document, snapshot: Snapshot) -> Iterator[Problem]:
+    """The findings for work root and state file: outside of the policy's folders, or where the engine keeps its own."""
+    flow_id, work, state = places_of(document, snapshot)
+    engine = EngineFiles.of(snapshot)
     for section, key, path in (("workspace", "root", work), ("state", "path", state)):
         if path is not None and not in_server(path):
             where, root = document.source.value(("flow", section, key)), "work" if section == "workspace" else "state"
-            yield from place_findings(policy, ("roots", root), path, f"flow.{section}.{key}", where)
+            yield from place_findings(snapshot.policy, ("roots", root), path, f"flow.{section}.{key}", where)
+            if flow_id is not None:
+                own = path / flow_id if section == "workspace" else path
+                yield from engine.of_flow(document, section, own)
 
 
 def _becomes_text(path: DocPath, value: Any) -> bool:

@@ -6,9 +6,10 @@ import sqlite3
 from pathlib import Path
 
 from aetherflow.core.base import durable
+from aetherflow.core.base.engine_files import REGISTRY, STORES
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.state.reading import DAMAGE, HEADER, newer, unreadable
-from aetherflow.core.kernel.state.registry_file import NAME, read_registry
+from aetherflow.core.kernel.state.registry_file import read_registry
 from aetherflow.core.kernel.state.registry_tables import SCHEMA_VERSION
 from aetherflow.core.runtime.workspace.places import default_state_root
 
@@ -29,8 +30,8 @@ def unreadable_in(root: Path) -> dict[Path, StateError]:
         return {root: _missing(root)} if named else {}
     except OSError as error:
         return {root: unreadable(root, error, "state root")}
-    path = root / NAME
-    if NAME in names:
+    path = root / REGISTRY
+    if REGISTRY in names:
         try:
             version = read_registry(root, lambda db: db.schema_version())
             return {path: newer(INDEX, path, version, SCHEMA_VERSION)} if version > SCHEMA_VERSION else {}
@@ -39,7 +40,7 @@ def unreadable_in(root: Path) -> dict[Path, StateError]:
                 return {path: unreadable(path, error, INDEX)}
     found = {}
     for name in sorted(names):
-        if name.endswith(".sqlite") and name not in (NAME, "locks.sqlite", "notify.sqlite"):
+        if name.endswith(".sqlite") and name not in STORES:
             try:
                 with (root / name).open("rb") as file:
                     file.read(len(HEADER))

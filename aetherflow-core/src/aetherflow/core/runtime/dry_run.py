@@ -22,6 +22,7 @@ from aetherflow.core.runtime.connectors.connections import RunConnectors
 from aetherflow.core.runtime.connectors.context import ConnectorsRun
 from aetherflow.core.runtime.context.reading_context import ReadingContext
 from aetherflow.core.runtime.opening.opening import Opened
+from aetherflow.core.runtime.workspace.engine_files import EngineFiles
 from aetherflow.core.runtime.workspace.workspace import Workspace
 
 MOST_ITEMS = 1000
@@ -38,7 +39,7 @@ class _DryRun:
         flow, settings = opened.flow, opened.flow.snapshot.settings
         self._opened = opened
         self._workspace = Workspace(opened.places.work_root, opened.places.layout, flow.flow_id, opened.run_id)
-        databases = self._workspace.databases(flow.assets, make=False)
+        databases = self._workspace.databases(flow.assets, EngineFiles.of(flow.snapshot), make=False)
         self._connectors = RunConnectors(
             opened.resources(),
             ConnectorsRun(databases, settings.rooted(self._workspace.root), flow.flow_id, opened.run_id),

@@ -92,15 +92,16 @@ class Run:
         grace = settings.stop_grace_seconds
         grace = grace if outer is None else outer.grace_inside(grace)
         rooted = settings.rooted(self._workspace.root)
+        job_folders = tuple(self._workspace.job_path(job.id) for job in flow.spec.jobs)
+        sandbox = Sandbox.of(flow.snapshot, opened.places.work_root, flow.folder, job_folders)
         connectors = RunConnectors(
             resources,
-            ConnectorsRun(self._workspace.databases(flow.assets), rooted, flow.flow_id, run_id),
+            ConnectorsRun(self._workspace.databases(flow.assets, sandbox.engine), rooted, flow.flow_id, run_id),
             flow.catalog,
             default=settings.connector_cache_default,
             disabled=settings.connector_cache_disabled,
         )
         processes = Processes(self._store.path)
-        job_folders = tuple(self._workspace.job_path(job.id) for job in flow.spec.jobs)
         jobs: dict[str, Any] = {}
         seen_by_steps = ContextServices(
             flow=flow,
@@ -113,7 +114,7 @@ class Run:
             redactor=opened.redactor,
             events=self._events,
             workspace=self._workspace,
-            sandbox=Sandbox.of(flow.snapshot, opened.places.work_root, flow.folder, job_folders),
+            sandbox=sandbox,
             connectors=connectors,
             processes=processes,
             child_env=child_env(flow.env, flow.snapshot),

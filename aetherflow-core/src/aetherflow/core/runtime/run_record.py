@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aetherflow.core.base import durable
+from aetherflow.core.base.engine_files import REGISTRY
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.state.acts import Act, Verb, standing
 from aetherflow.core.kernel.state.history import PastRun
 from aetherflow.core.kernel.state.overview import AFTER, OF_ITS_SUBJECT, WHOLE, is_healed
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.refused import HEALS, open_refusals
-from aetherflow.core.kernel.state.registry_file import NAME, read_registry
+from aetherflow.core.kernel.state.registry_file import read_registry
 from aetherflow.core.kernel.state.sql import among
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.state.trouble import Trouble, trouble_of
@@ -95,7 +96,7 @@ class RunRecords:
 
     def __init__(self, root: Path) -> None:
         """`root` is the state root."""
-        self._root, self._registry = root, durable.store_under(root, NAME)
+        self._root, self._registry = root, durable.store_under(root, REGISTRY)
         self._registered: _Facts = ()
         self._known: dict[str, list[_Known]] = {}
         self._files: dict[str, tuple[_Facts, dict[tuple[str, str], Trouble | None]]] = {}

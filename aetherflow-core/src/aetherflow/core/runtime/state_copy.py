@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aetherflow.core.base import durable
+from aetherflow.core.base.engine_files import LOCKS
 from aetherflow.core.base.errors import RunBusyError, StateError, UsageError
 from aetherflow.core.kernel.locks.store import BUSY_SECONDS
 from aetherflow.core.kernel.locks.store import LockStore as Locks
@@ -30,7 +31,6 @@ from aetherflow.core.kernel.state.values import to_json
 from aetherflow.core.runtime.adopting import adopt
 from aetherflow.core.runtime.proof.rechaining import KEPT, begin_chain, chained_anew, require_chain, seal_copied
 
-LOCKS = "locks.sqlite"
 _OF_RUNS = {
     "runs": "run_id",
     "job_runs": "job_id",

@@ -10,6 +10,7 @@ from aetherflow.core.api import Problem, SpecError
 from aetherflow.core.embedding import (
     DocPath,
     Document,
+    EngineFiles,
     Problems,
     administrator,
     bind,
@@ -17,6 +18,7 @@ from aetherflow.core.embedding import (
     find_state_root,
     findings,
     format_path,
+    host_root,
     load_document,
     place_findings,
 )
@@ -73,7 +75,11 @@ def read_schedule(path: str | Path) -> ReadDocument:
         return ReadDocument(document, None, problems, named)
     state, policy = _state(whole, spec), administrator()
     if not durable.in_server(state):
-        problems.extend(place_findings(policy, ("roots", "state"), state, "state", document.source.value(("state",))))
+        at = document.source.value(("state",))
+        problems.extend(place_findings(policy, ("roots", "state"), state, "state", at))
+        if spec.state is not None:
+            root = host_root(find_state_root(whole.parent, os.environ))
+            problems.extend(EngineFiles.beside_ledgers(root).findings(state, ("state",), at))
     strict = policy is not None and policy.enterprise
     problems.extend(findings(whole, "what runs, and when", strict=strict))
     if problems.errors:

@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from aetherflow.core.base import durable
+from aetherflow.core.base.engine_files import REGISTRY
 from aetherflow.core.base.errors import OlderStateError
 from aetherflow.core.kernel.state.reading import DAMAGE, read_any
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.registry_chain import Sealed, add_root_head, agrees, comparable
 from aetherflow.core.kernel.state.registry_file import (
-    NAME,
     KnownFlow,
     Registered,
     add_flow,
@@ -57,7 +57,7 @@ def register(
     `claiming` are the runs of its flow that have open claims, itself among them if it has: given by one that ends, as
     is `sealed`. `state` is given by one that begins: OlderStateError if that lacks an end which is known here.
     """
-    path, enter = durable.store_under(root, NAME), partial(_enter, root, run, claiming, sealed, state)
+    path, enter = durable.store_under(root, REGISTRY), partial(_enter, root, run, claiming, sealed, state)
     try:
         try:
             enter()
@@ -129,7 +129,7 @@ def forget(root: Path, runs: Iterable[tuple[str, str, Path]]) -> None:
     from aetherflow.core.kernel.state.overview import healed_runs, settle_healed
     from aetherflow.core.kernel.state.refused import forget_healed
 
-    if not durable.is_there(durable.store_under(root, NAME)):
+    if not durable.is_there(durable.store_under(root, REGISTRY)):
         return
     keys = [(flow_id, run_id, str(path)) for flow_id, run_id, path in runs]
 
@@ -143,7 +143,7 @@ def forget(root: Path, runs: Iterable[tuple[str, str, Path]]) -> None:
 
 def let_logs_go(root: Path, flow_id: str, run_id: str, state_path: str) -> None:
     """Note that the logs of a run are about to be deleted in order: nobody is to miss them."""
-    if not durable.is_there(durable.store_under(root, NAME)):
+    if not durable.is_there(durable.store_under(root, REGISTRY)):
         return
     query = "SELECT head FROM heads WHERE flow_id=? AND run_id=? AND state_path=? ORDER BY seq DESC LIMIT 1"
     with changing(root, "let logs go") as db:
@@ -174,7 +174,7 @@ def forget_files(root: Path, state_paths: Iterable[str], *, actor: str, host: st
     Of those that did not end well it is noted who did it, and why.
     """
     removed = 0
-    if not durable.is_there(durable.store_under(root, NAME)):
+    if not durable.is_there(durable.store_under(root, REGISTRY)):
         return removed
     note = (
         "INSERT INTO forgotten SELECT flow_id, run_id, state_path, status, ?, ?, ?, ? FROM runs "
@@ -296,7 +296,7 @@ def _move_aside(path: Path, enter: Callable[[], None]) -> Path | None:
     notices that it was moved when it commits.
     """
     path = durable.real_file(path)
-    with durable.open_lock(path.with_name(f"{NAME}.lock")) as lock:
+    with durable.open_lock(path.with_name(f"{REGISTRY}.lock")) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             enter()
@@ -306,9 +306,9 @@ def _move_aside(path: Path, enter: Callable[[], None]) -> Path | None:
         else:
             return None
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-        names = (path.with_name(f"{NAME}.damaged-{stamp}{f'-{number}' if number else ''}") for number in count())
+        names = (path.with_name(f"{REGISTRY}.damaged-{stamp}{f'-{number}' if number else ''}") for number in count())
         aside = next(name for name in names if not name.exists())
-        log = path.with_name(f"{NAME}-wal")
+        log = path.with_name(f"{REGISTRY}-wal")
         if log.exists():
             durable.write_bytes(aside.with_name(f"{aside.name}-wal"), log.read_bytes())
         durable.rename_file(path, aside)

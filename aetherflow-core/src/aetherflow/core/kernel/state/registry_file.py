@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
 from aetherflow.core.base import durable
+from aetherflow.core.base.engine_files import REGISTRY, STORES
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.state.reading import HEADER, read_store, unreadable
 from aetherflow.core.kernel.state.records import now_ms
@@ -17,7 +18,6 @@ from aetherflow.core.kernel.state.registry_tables import MIGRATIONS, SCHEMA_VERS
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION as STATE_SCHEMA
 
 T = TypeVar("T")
-NAME = "registry.sqlite"
 BUSY_SECONDS = 5.0
 LOOKS = 3
 """Times that states are looked at before a change, where others change the registry after each."""
@@ -153,7 +153,7 @@ def read_registry(root: Path, query: Callable[[durable.Database], T]) -> T:
 
     An older one is migrated in memory; in a server, in its place.
     """
-    path = durable.store_under(root, NAME)
+    path = durable.store_under(root, REGISTRY)
 
     def select(db: durable.Database) -> T:
         if not 0 < (version := db.schema_version()) < SCHEMA_VERSION:
@@ -190,7 +190,7 @@ def shared_text(root: Path, name: str, first: str) -> str:
 
 
 def open_registry(root: Path) -> durable.Database:
-    path = durable.store_under(root, NAME)
+    path = durable.store_under(root, REGISTRY)
     db = durable.open_store(path, "registry", busy_seconds=BUSY_SECONDS)
     try:
         version = db.schema_version()
@@ -238,7 +238,7 @@ def scan(root: Path) -> Iterator[Registered]:
     for folder, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.endswith(".d"))  # logs and blobs beside a state
         for name in sorted(files):
-            if name.endswith(".sqlite") and name not in (NAME, "locks.sqlite", "notify.sqlite"):
+            if name.endswith(".sqlite") and name not in STORES:
                 yield from runs_in(Path(folder, name))
 
 

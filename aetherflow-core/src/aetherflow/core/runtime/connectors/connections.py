@@ -155,10 +155,15 @@ class RunConnectors:
 
     def _build(self, name: str, ctx: "ConnectorsRun") -> Any:
         from aetherflow.core.contracts.connector import ConnectorInit  # many flows have no resources
+        from aetherflow.core.contracts.kinds.local import WritesLocally
 
         found = self._resources[name]
         init = ConnectorInit(name, found["kind"], found["driver"], found["config"], found["options"], ctx)
-        return create_connector(self._class(name), init)
+        connector = create_connector(self._class(name), init)
+        if isinstance(connector, WritesLocally):
+            for place in connector.local_places():
+                ctx.require_apart(place)
+        return connector
 
 
 def _close(name: str, connector: Any) -> None:

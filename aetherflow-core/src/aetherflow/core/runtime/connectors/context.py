@@ -1,6 +1,7 @@
 """The `ctx` of connectors: the flow and the run for which they are built, and where relative paths lead."""
 
 import logging
+from pathlib import Path
 from typing import Protocol
 
 from aetherflow.core.runtime.environment.settings import Settings
@@ -15,6 +16,10 @@ class Folders(Protocol):
 
     def asset_path(self, path: str) -> str:
         """Absolute path of a key, certificate or CA file."""
+        ...
+
+    def require_apart(self, place: Path) -> None:
+        """PathError if a connector would write to the engine's own files."""
         ...
 
 
@@ -46,3 +51,7 @@ class ConnectorsRun:
 
     def asset_path(self, path: str) -> str:
         return self._folders.asset_path(path)
+
+    def require_apart(self, place: Path) -> None:
+        """PathError if a connector would write to the engine's own files."""
+        self._folders.require_apart(place)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aetherflow.core.base import durable
+from aetherflow.core.base.engine_files import NOTIFY
 from aetherflow.core.base.errors import AetherflowError
 from aetherflow.core.base.location import absolute
 
@@ -59,7 +60,7 @@ LOG_BYTES = 1 << 20
 
 def book_of(root: Path) -> Path:
     """Where senders keep what they took, and what became of it: a file, or the server that the state root names."""
-    return durable.store_under(root, "notify.sqlite")
+    return durable.store_under(root, NOTIFY)
 
 
 def may_have_rules(project: Path | None) -> bool:

@@ -18,6 +18,7 @@ from aetherflow.core.runtime.environment.policing import place_findings
 from aetherflow.core.runtime.environment.profiles import Profiles
 from aetherflow.core.runtime.environment.snapshot import Snapshot
 from aetherflow.core.runtime.workspace.assets import Assets
+from aetherflow.core.runtime.workspace.engine_files import EngineFiles
 from aetherflow.core.runtime.workspace.paths import is_folder_name
 from aetherflow.core.runtime.workspace.places import work_root
 from aetherflow.core.runtime.workspace.store_places import state_in, state_path
@@ -75,6 +76,7 @@ def prepare(
         state = state_path(given, flow_id, snapshot)
     if durable.server_at(state) is None:
         _require_place(document, snapshot, ("state", "path"), ("roots", "state"), state)
+        _require_apart(document, EngineFiles.of(snapshot), "state", state)
     return PreparedFlow(
         document=document,
         spec=spec,
@@ -103,12 +105,18 @@ def render_places(flow: PreparedFlow, constants: Mapping[str, Any]) -> Places:
             raise SpecError([_problem(document, path, "AF1206", f"{name!r} is not a folder name once rendered")])
     root = work_root(meta.workspace.root, flow.snapshot.settings, flow.env)
     _require_place(document, flow.snapshot, ("workspace", "root"), ("roots", "work"), root)
+    _require_apart(document, EngineFiles.of(flow.snapshot), "workspace", root / flow.flow_id)
     return Places(root, {**DEFAULT_LAYOUT, **meta.workspace.layout}, meta.owner, meta.runbook_url)
 
 
 def _require_place(document: Document, snapshot: Snapshot, at: DocPath, key: DocPath, path: Path) -> None:
     where = document.source.value(("flow", *at))
     if found := place_findings(snapshot.policy, key, path, f"flow.{'.'.join(map(str, at))}", where):
+        raise SpecError(found)
+
+
+def _require_apart(document: Document, engine: EngineFiles, section: str, path: Path) -> None:
+    if found := engine.of_flow(document, section, path):
         raise SpecError(found)
 
 

@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.actor import hostname
+from aetherflow.core.base.engine_files import REGISTRY
 from aetherflow.core.kernel.state.chain import digest_of
 from aetherflow.core.kernel.state.checking import StateFinding
 from aetherflow.core.kernel.state.history import side_of
 from aetherflow.core.kernel.state.reading import read
-from aetherflow.core.kernel.state.registry_file import NAME, read_registry
+from aetherflow.core.kernel.state.registry_file import read_registry
 from aetherflow.core.runtime.logs.log_hash import log_hash
 from aetherflow.core.runtime.proof.chains import heads_of
 
@@ -69,7 +70,7 @@ def check_against_registry(root: Path, path: Path, *, read_data: bool = False) -
         return []
     if (broken := first_broken_of(heads)) is not None:
         what = f"row {broken.seq} of heads ({broken.event}) is not what was written, or one before it was taken out"
-        return [StateFinding(what, str(durable.store_under(root, NAME)))]
+        return [StateFinding(what, str(durable.store_under(root, REGISTRY)))]
     own = read(path, heads_of)
     here = [head for head in heads if head.state_path == str(path)]
     # rows of before it was restored, or was begun anew, are of another file

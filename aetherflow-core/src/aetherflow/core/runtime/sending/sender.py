@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aetherflow.core.base import durable
+from aetherflow.core.base.engine_files import LOCKS
 from aetherflow.core.base.errors import AetherflowError, LockBusyError, StateError
 from aetherflow.core.base.times import iso
 from aetherflow.core.kernel.state.records import now_ms
@@ -55,7 +56,7 @@ def send_all(request: SendRequest, env: Mapping[str, str], *, stay: float = 0) -
     from aetherflow.core.kernel.locks.records import Owner
     from aetherflow.core.kernel.locks.store import LockStore
 
-    with LockStore(durable.store_beside(book_of(request.root), "locks.sqlite")) as locks:
+    with LockStore(durable.store_beside(book_of(request.root), LOCKS)) as locks:
         if stay and any(each.alive for each in locks.waiters()):
             return
         owner = Owner("notify", f"sender-{os.getpid()}")

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aetherflow.core.runtime.environment.settings import Settings
 
+SERVERS = "servers"
+"""Folder under a state root for what processes of this host tell each other: one for each resource with stores."""
+
 
 def work_root(given: str | None, settings: "Settings", env: Mapping[str, str]) -> Path:
     """`flow.workspace.root`, else the setting `work_root`, else the platform's data folder; absolute."""

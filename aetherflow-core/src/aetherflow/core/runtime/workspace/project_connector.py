@@ -16,6 +16,7 @@ from aetherflow.core.runtime.environment.protecting import NamedFolders, require
 from aetherflow.core.runtime.environment.resources import Resources, merge_resources, refuse_short, resolve_resources
 from aetherflow.core.runtime.environment.snapshot import Snapshot
 from aetherflow.core.runtime.workspace.assets import Assets
+from aetherflow.core.runtime.workspace.engine_files import EngineFiles
 from aetherflow.core.runtime.workspace.places import work_root
 from aetherflow.core.runtime.workspace.sandbox import Sandbox
 
@@ -70,6 +71,7 @@ class _Folders:
         self.base = work_root(None, snapshot.settings, snapshot.env)
         self.folder = snapshot.project.folder or Path.cwd()
         self._assets = Assets.of(snapshot, self.folder)
+        self._engine = EngineFiles.of(snapshot)
 
     def __str__(self) -> str:
         return str(self.base)
@@ -79,6 +81,10 @@ class _Folders:
         found = self.base / Path(path).expanduser()
         durable.make_dir(self.base)
         return str(found)
+
+    def require_apart(self, place: Path) -> None:
+        """PathError if a folder or file meets, or a folder holds, the engine's own files."""
+        self._engine.require_apart(place, whole=True)
 
     def asset_path(self, path: str) -> str:
         """Absolute path of a key, certificate or CA file."""

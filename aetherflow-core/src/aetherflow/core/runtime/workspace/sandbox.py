@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aetherflow.core.runtime.environment.snapshot import Snapshot
+from aetherflow.core.runtime.workspace.engine_files import EngineFiles
 from aetherflow.core.runtime.workspace.paths import inside
 
 CHILD_ENV = ("HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER")
@@ -22,6 +23,8 @@ class Sandbox(NamedTuple):
     write: tuple[Path, ...] = ()
     strict: bool = True
     enterprise: bool = False
+    engine: EngineFiles = EngineFiles((), ())
+    """What steps never write to, strict or not."""
 
     @classmethod
     def of(cls, snapshot: Snapshot, work_root: Path, flow_folder: Path, run_folders: tuple[Path, ...]) -> "Sandbox":
@@ -36,6 +39,7 @@ class Sandbox(NamedTuple):
             write=tuple(base / Path(path).expanduser() for path in paths.write),
             strict=snapshot.settings.strict_sandbox,
             enterprise=snapshot.settings.mode == "enterprise",
+            engine=EngineFiles.of(snapshot),
         )
 
     @property
@@ -52,13 +56,15 @@ class Sandbox(NamedTuple):
         return inside(path, base, self._roots((*self.reading, *self.read, *self.write)))
 
     def to_write(self, path: str | Path, base: Path, job_folder: Path) -> Path:
-        """Absolute path to write to; PathError outside the roots.
+        """Absolute path to write to; PathError outside the roots, and where the engine keeps its own files.
 
         Roots are `paths.write` of the project file and the work root; in enterprise mode, in place of the work root,
         the job's own folder.
         """
         own = job_folder if self.enterprise else self.work_root
-        return inside(path, base, self._roots((own, *self.write)))
+        found = inside(path, base, self._roots((own, *self.write)))
+        self.engine.require_apart(found, whole=True)
+        return found
 
     def _roots(self, roots: tuple[Path, ...]) -> tuple[Path, ...] | None:
         return roots if self.strict else None

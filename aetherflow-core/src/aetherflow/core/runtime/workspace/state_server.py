@@ -26,13 +26,8 @@ from aetherflow.core.runtime.environment.policy import catalog_for
 from aetherflow.core.runtime.environment.project import Project
 from aetherflow.core.runtime.environment.snapshot import Snapshot
 from aetherflow.core.runtime.processes.between_runs import kept_beyond_run
-from aetherflow.core.runtime.workspace.places import default_state_root
+from aetherflow.core.runtime.workspace.places import SERVERS, default_state_root
 
-SERVERS = "servers"
-"""Folder below the state root for what the processes of this host tell each other: one folder for each resource.
-
-`host_root` knows it.
-"""
 NOTE = "database"
 """File in such a folder that says of which database it is."""
 

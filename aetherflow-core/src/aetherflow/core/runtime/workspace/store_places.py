@@ -6,6 +6,7 @@ Whoever asks may open them: what stands in a server leads there from then on.
 from collections.abc import Container
 from pathlib import Path
 
+from aetherflow.core.base.engine_files import LOCKS
 from aetherflow.core.base.errors import UsageError
 from aetherflow.core.base.location import DocPath, Location
 from aetherflow.core.runtime.environment.project import Project
@@ -51,7 +52,7 @@ def lock_store(snapshot: Snapshot, resources: Container[str] = ()) -> Path:
     """
     given = snapshot.settings.lock_store
     if not given:
-        return _under(state_root(snapshot), "locks.sqlite")
+        return _under(state_root(snapshot), LOCKS)
     if "/" not in given and given in snapshot.project.spec.resources:
         return state_in(snapshot, given, Location("AETHERFLOW_LOCK_STORE"))
     if "/" not in given and given in resources:

@@ -11,6 +11,7 @@ from aetherflow.core.base.owners import require_own
 from aetherflow.core.kernel.state.family import Member
 from aetherflow.core.runtime.environment.trust import require
 from aetherflow.core.runtime.workspace.assets import Assets
+from aetherflow.core.runtime.workspace.engine_files import EngineFiles
 
 MARKER = ".aetherflow-run.json"
 """File in every job folder that names its run; a folder without it, or of another run, is never deleted."""
@@ -19,10 +20,11 @@ MARKER = ".aetherflow-run.json"
 class DatabaseFolder:
     """Resolves relative paths in the resources of a flow; equal for all its runs."""
 
-    def __init__(self, base: Path, assets: Assets, *, make: bool = True) -> None:
+    def __init__(self, base: Path, assets: Assets, engine: EngineFiles, *, make: bool = True) -> None:
         """Without `make` no folder is created."""
         self._base = base
         self._assets = assets
+        self._engine = engine
         self._make = make
 
     def __str__(self) -> str:
@@ -38,10 +40,16 @@ class DatabaseFolder:
         return str(found)
 
     def database_path(self, path: str) -> str:
-        """Absolute path of a database file; the folder is created on access."""
+        """Absolute path of a database file; the folder is created on access. PathError for one of the engine's."""
+        found = self._base / Path(path).expanduser()
+        self._engine.require_apart(found)
         if self._make:
             _make_own(self._base)
-        return str(self._base / Path(path).expanduser())
+        return str(found)
+
+    def require_apart(self, place: Path) -> None:
+        """PathError if a folder or file meets, or a folder holds, the engine's own files."""
+        self._engine.require_apart(place, whole=True)
 
 
 class Workspace:
@@ -86,9 +94,9 @@ class Workspace:
         durable.make_dir(path)
         return path
 
-    def databases(self, assets: Assets, *, make: bool = True) -> DatabaseFolder:
+    def databases(self, assets: Assets, engine: EngineFiles, *, make: bool = True) -> DatabaseFolder:
         """Where relative paths in the flow's resources lead: its runs share their databases."""
-        return DatabaseFolder(self.root / self._flow_id, assets, make=make)
+        return DatabaseFolder(self.root / self._flow_id, assets, engine, make=make)
 
     def remove_parts(self, job_id: str) -> None:
         """Delete the leftovers of unfinished writes of a dead process in the job's folder."""
