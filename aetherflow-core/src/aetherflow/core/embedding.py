@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from aetherflow.core.kernel.state.acts import Act as Act
     from aetherflow.core.kernel.state.reading import newer as newer
     from aetherflow.core.kernel.state.reading import unreadable as unreadable
+    from aetherflow.core.kernel.state.registry_file import subject_of as subject_of
     from aetherflow.core.kernel.state.trouble import Trouble as Trouble
     from aetherflow.core.kernel.yaml.binder import bind as bind
     from aetherflow.core.kernel.yaml.loader import Document as Document
@@ -146,6 +147,7 @@ _HOMES = {
     "kernel.resolver.params": "ParamError as_given settle_params",
     "kernel.state.acts": "Act",
     "kernel.state.reading": "newer unreadable",
+    "kernel.state.registry_file": "subject_of",
     "kernel.state.trouble": "Trouble",
     "kernel.yaml.binder": "bind",
     "kernel.yaml.loader": "Document RawString",

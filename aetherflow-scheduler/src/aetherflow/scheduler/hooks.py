@@ -42,13 +42,14 @@ def _of_ledger(known: KnownSchedule, root: Path) -> list[NeedsPerson]:
     from aetherflow.scheduler.audit.late import late_heartbeats
     from aetherflow.scheduler.audit.needs import needs_of
     from aetherflow.scheduler.ledger.store import Ledger
+    from aetherflow.scheduler.ledger.targets import noted_targets
     from aetherflow.scheduler.ledger.truth import Truth
 
     try:
         ledger = Ledger(known.ledger, Clock(), read_only=True)
         try:
             with ledger.reported():
-                needs = needs_of(ledger, Truth([], root), known.document)
+                needs = needs_of(ledger, Truth(lambda: noted_targets(ledger), root), known.document)
                 late = [_late(each, known.document) for each in late_heartbeats(ledger, known.document)]
                 return [*late, *(_told(need, row) for need in needs for row in need.rows)]
         finally:

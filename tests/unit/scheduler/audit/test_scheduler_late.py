@@ -143,8 +143,8 @@ def test_a_slot_that_a_killed_command_left_before_its_run_began_needs_somebody(h
     ledger.close()
     here.clock.pass_time(299)
     with here.ledger() as known:
-        assert needs_of(known, Truth([], here.folder / "state"), here.file) == []
+        assert needs_of(known, Truth(dict, here.folder / "state"), here.file) == []
         here.clock.pass_time(2)
-        (need,) = needs_of(known, Truth([], here.folder / "state"), here.file)
+        (need,) = needs_of(known, Truth(dict, here.folder / "state"), here.file)
     assert (need.status, need.row.reason_code) == ("INTERRUPTED", "left")
     assert need.commands == (f"aetherflow-scheduler run-item {here.file} a --slot 2026-03-02T12:00:00Z",)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from aetherflow.scheduler.document.reading import load_schedule, read_schedule
-from aetherflow.scheduler.runs.run_requests import as_text
+from aetherflow.scheduler.ledger.records import as_text
 
 ODD = {"a": "007", "b": "1.10", "c": "0x1F", "d": "1e3", "e": "True", "f": "FALSE", "g": "0E0", "h": "true", "i": "7"}
 FLOW = """\

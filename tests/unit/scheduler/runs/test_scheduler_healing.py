@@ -28,7 +28,7 @@ class Looks:
         self.root.mkdir()
         self.ledger = Ledger(self.path, Clock())
         self.ledger.enter("scheduler")
-        self.truth = Truth([], self.root)
+        self.truth = Truth(dict, self.root)
         self._followers = Dependants(self.ledger, [])
         self.fail(1)
 

@@ -116,7 +116,10 @@ def _one(root: Path, run_id: str, flow_id: str | None, state_path: str | None, a
     run = find_run(root, run_id, flow_id, state_path, "runs ack", "--reason", act.reason)
     (trouble,) = trouble_of(Path(run.state_path), [(run.flow_id, run.run_id)])
     if run.status not in NOT_WELL and (run.status == Status.RUNNING or not trouble.open_claims):
-        message = f"run {run_id!r} of flow {run.flow_id} is {run.status}: there is nothing to acknowledge"
+        why = "there is nothing to acknowledge"
+        if run.status == Status.RUNNING:
+            why = "it has no end to acknowledge yet; a row LATE goes with its next heartbeat, or with its end"
+        message = f"run {run_id!r} of flow {run.flow_id} is {run.status}: {why}"
         raise UsageError(message, fix=f"look what needs a person: {typed_here('status')}")
     _write(root, run, act)
     return {"flow_id": run.flow_id, "run_id": run.run_id, "status": run.status, "flow_yaml": run.flow_path}

@@ -30,6 +30,10 @@ _OF_RUNS = f"""SELECT r.run_id, r.flow_id, r.state_path, r.settled, r.ended_at, 
     (SELECT s.ended_at FROM runs s WHERE {OF_ITS_SUBJECT} AND {AFTER} AND s.settled<>'before' AND s.run_id<>r.run_id
     {_LAST})
     FROM runs r WHERE r.run_id """  # noqa: S608 names are ours
+_OF_SLOTS = f"""SELECT s.subject, s.given, s.recorded, s.ended_at, s.run_id FROM runs s
+    WHERE {WHOLE} AND substr(s.subject, 1, """  # noqa: S608 names are ours
+_OF_FILE = "s.flow_id IN (SELECT flow_id FROM flows WHERE flow_path=?)"
+_IN_BUNDLE = "s.manifest=? AND substr(s.flow_path, length(s.flow_path) - length(?) + 1)=?"
 _OF_REFUSALS = f"""SELECT r.run_id, ({_GOOD} WHERE {HEALS} {_LAST}) FROM refused r
     WHERE NOT EXISTS (SELECT 1 FROM runs k WHERE k.run_id=r.run_id
     AND (k.flow_id=r.flow_id OR k.flow_path=r.flow_path OR k.manifest=r.manifest)) AND r.run_id """  # noqa: S608 names are ours
@@ -54,6 +58,14 @@ class WantedRun(NamedTuple):
     """That of the bundle, absolute."""
     unless: frozenset[str] = frozenset()
     """Statuses that say nothing new: where the registry has one of them, the state is not asked."""
+    bundle_flow: str | None = None
+    """Its path in the bundle; None for the entry flow, whose path nobody knows here."""
+    subject: str | None = None
+    """Its slot and parameters, as `subject_of` makes them: for a slot without a run, any run of these counts."""
+    since: int = 0
+    """That run was recorded then or later; UTC epoch milliseconds."""
+    unlike: tuple[str, ...] = ()
+    """How ids of runs begin that don't count: those of other slots of the same flow, time and parameters."""
 
 
 class Healed(NamedTuple):
@@ -148,7 +160,7 @@ class RunRecords:
         Not of a run that lives, asks whether a step was done, or has open claims.
         """
         asked = {each.run_id: each._replace(unless=frozenset()) for each in wanted}
-        self._look_up_healed(asked)
+        self._look_up_healed(asked.values())
         if not (found := {run_id: self._healed[run_id] for run_id in asked if self._healed.get(run_id)}):
             return {}
         named = {each.run_id: each for each in self._named([asked[run_id] for run_id in found])}
@@ -160,14 +172,14 @@ class RunRecords:
                 healed[run_id] = one
         return healed
 
-    def _look_up_healed(self, run_ids: Iterable[str]) -> None:
+    def _look_up_healed(self, wanted: Iterable[WantedRun]) -> None:
         facts = _facts(self._registry)
         if not facts or facts != self._healed_at:
             self._healed, self._healed_at = {}, facts
-        missing = [run_id for run_id in run_ids if run_id not in self._healed]
+        missing = [each for each in wanted if each.run_id not in self._healed]
         with suppress(sqlite3.Error, OSError):
             found = read_registry(self._root, lambda db: _healed_in(db, missing)) if missing else {}
-            self._healed |= {run_id: found.get(run_id, {}) for run_id in missing}
+            self._healed |= {each.run_id: found.get(each.run_id, {}) for each in missing}
 
     def _named(self, wanted: list[WantedRun]) -> list[WantedRun]:
         """With the flow that the refused start of a run has named, where nothing else is known of it."""
@@ -238,13 +250,14 @@ class RunRecords:
         return asked
 
 
-def _healed_in(db: durable.Database, run_ids: Iterable[str]) -> dict[str, dict[Place | None, Healed]]:
-    """Run id and place, which is None for a start that was refused, to what has healed it."""
-    found: dict[str, dict[Place | None, Healed]] = {}
+def _healed_in(db: durable.Database, wanted: Sequence[WantedRun]) -> dict[str, dict[Place | None, Healed]]:
+    """Run id and place, which is None where no run is recorded, to what has healed it."""
     runs, refused = list[Any](), list[tuple[str, str | None]]()
-    for wanted, some in among(run_ids):
-        runs += db.execute(_OF_RUNS + wanted, some).fetchall()
-        refused += db.execute(_OF_REFUSALS + wanted, some).fetchall()
+    for part, some in among(each.run_id for each in wanted):
+        runs += db.execute(_OF_RUNS + part, some).fetchall()
+        refused += db.execute(_OF_REFUSALS + part, some).fetchall()
+    known = {row[0] for row in (*runs, *refused)}
+    found = _of_slots(db, [each for each in wanted if each.run_id not in known])
     for run_id, flow_id, path, settled, known_end, ended, good, acted in runs:
         if good or settled == "healed":  # by a run that was forgotten since
             at, by = _good_run(good) if good else (ended, None)
@@ -257,6 +270,27 @@ def _healed_in(db: durable.Database, run_ids: Iterable[str]) -> dict[str, dict[P
     for run_id, all_good in refusals.items():
         if None not in all_good:
             found[run_id] = {None: Healed(*max(_good_run(good or "") for good in all_good))}
+    return found
+
+
+def _of_slots(db: durable.Database, wanted: Iterable[WantedRun]) -> dict[str, dict[Place | None, Healed]]:
+    """The same of slots that have no run of their own: any run of the slot has done what it was for."""
+    found: dict[str, dict[Place | None, Healed]] = {}
+    by_flow: dict[tuple[str, ...], dict[str, list[WantedRun]]] = {}
+    for each in wanted:
+        flow = each.flow_path if each.manifest is None else each.bundle_flow
+        if each.subject is not None and flow is not None:
+            named = (flow,) if each.manifest is None else (each.manifest, flow, flow)
+            by_flow.setdefault(named, {}).setdefault(each.subject.partition(" params ")[0], []).append(each)
+    for key, slots in by_flow.items():
+        length, of_flow = len(next(iter(slots))), _OF_FILE if len(key) == 1 else _IN_BUNDLE
+        for part, some in among(slots):
+            query = f"{_OF_SLOTS}{length}) {part} AND {of_flow} ORDER BY s.recorded"
+            for subject, given, recorded, ended_at, run_id in db.execute(query, (*some, *key)):
+                for each in slots[subject[:length]]:
+                    meant = each.subject in (subject, given) and recorded >= each.since
+                    if meant and not run_id.startswith(each.unlike):
+                        found[each.run_id] = {None: Healed(ended_at, run_id)}
     return found
 
 

@@ -116,7 +116,7 @@ def needs_of(ledger: Ledger, truth: "Truth", document: Path) -> list[Need]:
     settled = truth.settled(told)
     rows = [
         row
-        for row in told + slots.held() + released(ledger, truth)
+        for row in told + truth.told(slots.held()) + released(ledger, truth)
         if (kind := kind_of(row)) is not None
         and (row.item, row.slot) not in settled
         and not (kind == "missed" and (row.item, row.slot) in acked)
@@ -135,10 +135,11 @@ def needs_of(ledger: Ledger, truth: "Truth", document: Path) -> list[Need]:
         how, act = settled_by(acts.get(last.run_id, ())) or (None, None)
         if how == "resolved" or (trouble is not None and trouble.run.status == Status.RUNNING):
             continue  # a person goes on with it
-        held, commands = _held_up(slots, group, followers), commands_for(document, group, trouble, truth)
+        held, commands = _held_up(slots, truth, group, followers), commands_for(document, group, trouble, truth)
         kind = kind_of(last) or "failed"
         found.append(Need(kind, group, trouble, act, held, commands, _leave(document, group)))
-    return sorted(_by_one_command(document, slots, found, present), key=lambda need: (-need.since, need.row.item))
+    found = _by_one_command(document, slots, truth, found, present)
+    return sorted(found, key=lambda need: (-need.since, need.row.item))
 
 
 def _left_running(ledger: Ledger, truth: "Truth") -> list[SlotRow]:
@@ -154,7 +155,9 @@ def _left_running(ledger: Ledger, truth: "Truth") -> list[SlotRow]:
     ]
 
 
-def _by_one_command(document: Path, slots: Slots, needs: list[Need], present: Collection[str]) -> list[Need]:
+def _by_one_command(
+    document: Path, slots: Slots, truth: "Truth", needs: list[Need], present: Collection[str]
+) -> list[Need]:
     """Give all missed slots one command, but for items of which it would also run slots that need nobody."""
     missed = [need for need in needs if need.kind == "missed"]
     wanted: dict[str, set[int]] = {}
@@ -166,7 +169,7 @@ def _by_one_command(document: Path, slots: Slots, needs: list[Need], present: Co
     last = max(row.slot for need in missed for row in need.rows)
 
     def would_run(item: str) -> set[int]:
-        rows = slots.between(item, first, last).values()
+        rows = truth.told(list(slots.between(item, first, last).values()))
         left_out = (Status.MISSED, Status.SKIPPED)
         return {row.slot for row in rows if row.status in left_out and row.reason_code not in LEFT_OUT}
 
@@ -182,11 +185,12 @@ def _by_one_command(document: Path, slots: Slots, needs: list[Need], present: Co
     ]
 
 
-def released(ledger: Ledger, truth: "Truth") -> list[SlotRow]:
+def released(ledger: Ledger, truth: "Truth", *, every: bool = False) -> list[SlotRow]:
     """Slots that were skipped for one that is well by now, as `kind_of` takes them: the ledger does not say so yet.
 
     A leader sees within seconds that a slot was healed. It starts what follows, or the ledger says that it may run; so
-    with one these are left out at first. What follows a slot that a person settled as done, nobody starts by itself.
+    with one these are left out at first, unless `every` is wanted. What follows a slot that a person settled as done,
+    nobody starts by itself.
     """
     slots, followers = Slots(ledger), _followers(ledger)
     if not followers:
@@ -196,7 +200,7 @@ def released(ledger: Ledger, truth: "Truth") -> list[SlotRow]:
     well = [
         (row, SlotReason.AFTER_HEALED)
         for row in told
-        if row.status == Status.SUCCESS and (not led or _is_old(ledger, row))
+        if row.status == Status.SUCCESS and (every or not led or _is_old(ledger, row))
     ]
     bad = [row for row in told if row.attempts and kind_of(row) == "failed"]
     acts = truth.acts(bad) if bad else {}
@@ -208,7 +212,7 @@ def released(ledger: Ledger, truth: "Truth") -> list[SlotRow]:
         each._replace(reason=said(code, other=row.item), reason_code=code)
         for row, code in well
         for name in followers[row.item]
-        for each in slots.held_by(name, row.slot, row.slot, row.item)
+        for each in truth.told(slots.held_by(name, row.slot, row.slot, row.item))
         if each.status == Status.SKIPPED and _others_are_well(slots, name, each, followers, well)
     ]
 
@@ -266,9 +270,12 @@ def _grouped(rows: Iterable[SlotRow]) -> list[tuple[SlotRow, ...]]:
     return [tuple(sorted(group, key=lambda row: row.slot)) for group in groups.values()]
 
 
-def _held_up(slots: Slots, rows: Sequence[SlotRow], followers: Mapping[str, list[str]]) -> tuple[str, ...]:
-    names = followers.get(rows[0].item, [])
-    return tuple(name for name in sorted(names) if slots.held_by(name, rows[0].slot, rows[-1].slot, rows[0].item))
+def _held_up(
+    slots: Slots, truth: "Truth", rows: Sequence[SlotRow], followers: Mapping[str, list[str]]
+) -> tuple[str, ...]:
+    names = sorted(followers.get(rows[0].item, []))
+    held = {name: truth.told(slots.held_by(name, rows[0].slot, rows[-1].slot, rows[0].item)) for name in names}
+    return tuple(name for name in names if any(row.status != Status.SUCCESS for row in held[name]))
 
 
 def _followers(ledger: Ledger) -> dict[str, list[str]]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from aetherflow.core.embedding import Holder
 from aetherflow.scheduler.audit.late import Late, late_heartbeats, late_runs
-from aetherflow.scheduler.audit.needs import Need, needs_of
+from aetherflow.scheduler.audit.needs import Need, needs_of, released
 from aetherflow.scheduler.forecast.estimating import Estimates, UsualTime
 from aetherflow.scheduler.ledger.acts import Acts, SlotAct
 from aetherflow.scheduler.ledger.epochs import Epochs, Pauses
@@ -14,7 +14,7 @@ from aetherflow.scheduler.ledger.pruning import pruned_until
 from aetherflow.scheduler.ledger.records import Pause, SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
-from aetherflow.scheduler.ledger.truth import Truth, truth_of
+from aetherflow.scheduler.ledger.truth import truth_of
 from aetherflow.scheduler.schedule.policy import Status
 from aetherflow.scheduler.schedule.slots import Slot, next_slot
 from aetherflow.scheduler.time.clock import from_ms, to_ms
@@ -96,6 +96,11 @@ def status_of(schedule: "Schedule", ledger: Ledger) -> ScheduleStatus:
         if row.active:
             active.setdefault(row.item, []).append(row)
     acts, estimates = Acts(ledger).open(), Estimates(schedule, ledger)
+    freed = {(row.item, row.slot): row for row in released(ledger, truth, every=True)}
+
+    def as_told(row: SlotRow | None) -> SlotRow | None:
+        return None if row is None else freed.get((row.item, row.slot)) or truth.told([row])[0]
+
     items = []
     for item in schedule.items:
         following = next_slot(item, from_ms(now)) if item.spec.enabled else None
@@ -104,8 +109,8 @@ def status_of(schedule: "Schedule", ledger: Ledger) -> ScheduleStatus:
         items.append(
             ItemStatus(
                 item,
-                _as_told(truth, slots.last_run(item.id)),
-                _as_told(truth, slots.latest(item.id)),
+                as_told(slots.last_run(item.id)),
+                as_told(slots.latest(item.id)),
                 to_ms(following.at) if following is not None else None,
                 to_ms(due.at) if due is not None and to_ms(due.at) <= now else None,
                 pauses.at(item.id, now),
@@ -127,7 +132,3 @@ def _slot_of_interest(active: list[SlotRow], following: Slot | None, now: int) -
     if active:
         return active[0].slot
     return to_ms(following.at) if following is not None else now
-
-
-def _as_told(truth: Truth, row: SlotRow | None) -> SlotRow | None:
-    return None if row is None else truth.told([row])[0]

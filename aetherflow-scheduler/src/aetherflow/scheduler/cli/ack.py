@@ -56,7 +56,9 @@ def ack(
             failed = "aetherflow runs ack RUN_ID --reason TEXT"
             named = shlex.join(["aetherflow-scheduler", "status", str(schedule.path)])
             fix = f"of a run that failed, say so by: {failed}; what both are called: {named}"
-            raise UsageError(f"{iso(first)} of {item} is no missed slot", fix=fix)
+            row = Slots(ledger).find(item, first)
+            why = "; a row LATE goes with its next heartbeat, or with its end" if row is not None and row.active else ""
+            raise UsageError(f"{iso(first)} of {item} isn't a missed slot{why}", fix=fix)
         acknowledge(ledger, rows, reason, over)
     if as_json:
         report = {"schema": SCHEMA, "item": item, "slots": [iso(row.slot) for row in rows], "reason": reason}

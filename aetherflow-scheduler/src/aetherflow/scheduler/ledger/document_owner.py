@@ -2,12 +2,17 @@
 
 import errno
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aetherflow.core.api import StateError
 from aetherflow.scheduler.ledger.epochs import Epochs
 from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.ledger.targets import note_targets, unnoted_targets
+
+if TYPE_CHECKING:
+    from aetherflow.scheduler.schedule.schedule import Item
 
 SHOWN = 3
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
@@ -55,21 +60,27 @@ def _take_over(path: Path) -> str:
     return f"if {path.name} takes the place of the other document, for good, say so once: {take_over}"
 
 
-def note_owner(ledger: Ledger, path: Path, items: Collection[str]) -> None:
-    """Record the document at `path` as the owner of items. Call it inside a transaction.
+def note_owner(ledger: Ledger, path: Path, items: "Mapping[str, Item]") -> None:
+    """Record the document at `path` as the owner of items, and what they run. Call it inside a transaction.
 
     The name that it was read by, and not where links lead: behind `current/scheduler.yaml` is another file after a
     deployment, and still the same document.
     """
     epochs = Epochs(ledger)
     files = epochs.files()
-    for name in unnoted(ledger, path, items):
+    for name in _unnoted_files(ledger, path, items):
         epochs.set_file(name, str(path))
         if (before := files[name]) is not None and not is_same(before, path):
             ledger.journal("document", name, file=str(path), was=before)
+    note_targets(ledger, items.values())
 
 
-def unnoted(ledger: Ledger, path: Path, items: Collection[str]) -> list[str]:
+def is_unnoted(ledger: Ledger, path: Path, items: "Mapping[str, Item]") -> bool:
+    """Whether `note_owner` would change anything."""
+    return bool(_unnoted_files(ledger, path, items) or unnoted_targets(ledger, items.values()))
+
+
+def _unnoted_files(ledger: Ledger, path: Path, items: Collection[str]) -> list[str]:
     """The items for which the ledger has another document, or another path of this one."""
     files = Epochs(ledger).files()
     return [name for name in items if name in files and files[name] != str(path)]

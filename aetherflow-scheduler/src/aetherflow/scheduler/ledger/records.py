@@ -50,6 +50,11 @@ class SlotRow(NamedTuple):
     """Where its run is recorded, as far as the run has told."""
 
     @property
+    def given(self) -> dict[str, str]:
+        """Its parameters as `--param` gives them."""
+        return {name: as_text(value) for name, value in self.params.items()}
+
+    @property
     def why(self) -> Reason | None:
         """The reason with its code; None without a reason."""
         return read_reason(self.reason_code, self.reason)
@@ -94,6 +99,11 @@ class SlotRow(NamedTuple):
             if shown[name] is not None:
                 shown[name] = from_ms(shown[name]).isoformat().replace("+00:00", "Z")
         return shown
+
+
+def as_text(value: Any) -> str:
+    """The text of a parameter's value for `--param`: text unchanged, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _params(text: str) -> dict[str, Any]:

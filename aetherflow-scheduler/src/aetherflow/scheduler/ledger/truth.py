@@ -1,23 +1,27 @@
 """The truth about slots: that of their runs, as the state files have it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aetherflow.core.embedding import iso
 from aetherflow.scheduler.ledger.records import SlotRow
+from aetherflow.scheduler.ledger.run_ids import run_id_of
+from aetherflow.scheduler.ledger.targets import Target, target_of
 from aetherflow.scheduler.reasons import GOES_ON, Reason, SlotReason, code_of, one_line, said
 from aetherflow.scheduler.schedule.policy import Status
 
 if TYPE_CHECKING:  # a pass in which nothing has failed asks no state
-    from aetherflow.core.embedding import Act, Healed, Place, Resumes, RunRecords, Trouble, WantedRun
-    from aetherflow.scheduler.schedule.schedule import Item, Schedule
+    from aetherflow.core.embedding import Act, Healed, PastRun, Place, Resumes, RunRecords, Trouble, WantedRun
+    from aetherflow.scheduler.schedule.schedule import Schedule
 
 
 PARTIAL = "partial"
 """What the core says of a run that ended well without some of its jobs."""
 _BAD = frozenset({Status.FAILED, Status.UNKNOWN, Status.INTERRUPTED})
+_UNKNOWN = Target(None, None, None, part=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +41,14 @@ class Truth:
     To be kept while a process lives: a state that has not changed is not read again.
     """
 
-    def __init__(self, items: Iterable["Item"], root: Path) -> None:
-        """`root` is the state root."""
-        self._items = {item.id: item for item in items}
-        self._root = root
+    def __init__(self, targets: Callable[[], Mapping[str, Target]], root: Path) -> None:
+        """`targets` gives what the items run, and is called once at most; `root` is the state root."""
+        self._read_targets, self._root = targets, root
         self._seen: object = None
+
+    @cached_property
+    def _targets(self) -> Mapping[str, Target]:
+        return self._read_targets()
 
     @cached_property
     def _records(self) -> "RunRecords":
@@ -90,7 +97,7 @@ class Truth:
 
         A slot is well if its own run is, or another whole run of the same flow with the same slot and parameters.
         """
-        rows = [row for row in rows if row.status not in (Status.SUCCESS, Status.SKIPPED, Status.WAITING)]
+        rows = [row for row in rows if row.status not in (Status.SUCCESS, Status.WAITING) and not _is_left_out(row)]
         runs = self.runs(rows, changed=quick) if rows else {}
         elsewhere = {(row.item, row.slot): healed for row, healed in self._healed(rows) if healed.good}
         found = []
@@ -104,7 +111,7 @@ class Truth:
         return found
 
     def _healed(self, rows: Iterable[SlotRow]) -> "list[tuple[SlotRow, Healed]]":
-        bad = [row for row in rows if row.status in _BAD]
+        bad = [row for row in rows if row.status in _BAD or row.status in (Status.MISSED, Status.SKIPPED)]
         found = self._records.healed(self._wanted(bad, changed=False)) if bad else {}
         return [(row, found[row.run_id]) for row in bad if row.run_id in found]
 
@@ -124,11 +131,13 @@ class Truth:
     def told(self, rows: Sequence[SlotRow]) -> list[SlotRow]:
         """Slots as they are, whatever the ledger says so far: for commands that write nothing."""
         changed = {(row.item, row.slot): fate for row, fate in self.changes(rows)}
-        return [_as(row, changed.get((row.item, row.slot))) for row in rows]
+        told = [_as(row, changed.get((row.item, row.slot))) for row in rows]
+        runs = self.runs(failed) if (failed := [row for row in told if row.status == Status.FAILED]) else {}
+        return [_as_run(row, runs.get((row.item, row.slot))) for row in told]
 
     def is_partial(self, item: str) -> bool | None:
         """Whether runs of an item execute a part of their flow; None for an item that is not known here."""
-        return self._items[item].spec.flow_job is not None if item in self._items else None
+        return self._targets[item].part if item in self._targets else None
 
     def goes_on(self, row: SlotRow, found: "Trouble") -> bool:
         """Whether a resume of its run does what the slot is for: one of 1.0 would run all jobs of the flow.
@@ -142,29 +151,37 @@ class Truth:
         return bool(found.run.jobs) or not self.is_partial(row.item)
 
     def _wanted(self, rows: Iterable[SlotRow], *, changed: bool) -> "Iterator[WantedRun]":
-        from aetherflow.core.embedding import Place, WantedRun
+        from aetherflow.core.embedding import Place, WantedRun, subject_of
 
         for row in rows:
             place = Place(row.flow_id, row.state_path) if row.flow_id and row.state_path else None
             known = _as_known(row.status, row.reason_code, told=bool(row.told_by)) if changed else frozenset[str]()
-            yield WantedRun(row.run_id, place, *self._recorded.get(row.item, (None, None)), known)
+            target = self._targets.get(row.item, _UNKNOWN)
+            yield WantedRun(
+                row.run_id,
+                place,
+                target.flow,
+                target.manifest,
+                known,
+                target.bundle_flow,
+                subject=subject_of(iso(row.slot), row.given),
+                since=row.started_at or 0,
+                unlike=tuple(
+                    run_id_of(item, row.slot) for item in self._by_flow.get(target[:3], ()) if item != row.item
+                ),
+            )
 
     @cached_property
-    def _recorded(self) -> dict[str, tuple[str | None, str | None]]:
-        """Item to the flow and the manifest that its runs record."""
-        from aetherflow.core.embedding import wrapped_path
-
-        found = dict[str, tuple[str | None, str | None]]()
-        for name, item in self._items.items():
-            recorded = item.flow if item.command is None else wrapped_path(item.command.folder, item.id)
-            flow, manifest = (str(path) if path is not None else None for path in (recorded, item.manifest))
-            found[name] = flow, manifest
+    def _by_flow(self) -> dict[tuple[str | None, ...], list[str]]:
+        found = dict[tuple[str | None, ...], list[str]]()
+        for item, target in self._targets.items():
+            found.setdefault(target[:3], []).append(item)
         return found
 
 
 def truth_of(schedule: "Schedule") -> Truth:
     """The truth about the slots of a schedule."""
-    return Truth(schedule.items, schedule.state_root)
+    return Truth(lambda: {item.id: target_of(item) for item in schedule.items}, schedule.state_root)
 
 
 def fate_of(row: SlotRow, found: "Trouble", *, partial: bool | None) -> Fate | None:
@@ -184,10 +201,30 @@ def fate_of(row: SlotRow, found: "Trouble", *, partial: bool | None) -> Fate | N
         return None  # its process died: the next scheduler goes on
     if run.status == Status.UNKNOWN and (row.status != Status.UNKNOWN or row.told_by):
         return Fate(Status.UNKNOWN, said(SlotReason.UNDECIDED), run.finished_at, place)
-    since = row.reason_code == SlotReason.REFUSED and (run.finished_at or 0) > (row.finished_at or 0)
-    if run.status == Status.FAILED and (_may_fail(row.status, row.reason_code) or row.told_by or since):
+    if run.status == Status.FAILED and (_may_fail(row.status, row.reason_code) or row.told_by or _went_on(row, run)):
         return Fate(Status.FAILED, error_of(found), run.finished_at, place)
     return None
+
+
+def _is_left_out(row: SlotRow) -> bool:
+    """Whether a slot was skipped on purpose; one that was skipped for another slot may have been made up for."""
+    return row.status == Status.SKIPPED and row.reason_code not in (SlotReason.AFTER, SlotReason.AFTER_HEALED)
+
+
+def _went_on(row: SlotRow, run: "PastRun") -> bool:
+    """Whether the run of a slot that FAILED was resumed by hand since, and has ended once more."""
+    known = row.status == Status.FAILED and row.finished_at is not None
+    return known and not (row.started_at or 0) <= run.last_seen <= (row.finished_at or 0)
+
+
+def _as_run(row: SlotRow, found: "Trouble | None") -> SlotRow:
+    """A slot that FAILED, whose run was stopped or killed, as INTERRUPTED: as `aetherflow status` calls the run."""
+    if found is None or found.run.status != Status.INTERRUPTED:
+        return row
+    if _went_on(row, found.run):
+        why = said(SlotReason.INTERRUPTED)
+        row = row._replace(reason=why, reason_code=why.code, finished_at=found.run.last_seen)
+    return row._replace(status=Status.INTERRUPTED)
 
 
 def _healed_by(row: SlotRow, healed: "Healed") -> Fate:

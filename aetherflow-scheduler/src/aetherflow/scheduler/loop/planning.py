@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from aetherflow.core.embedding import iso
 from aetherflow.scheduler.ledger.acts import Acts, with_act
-from aetherflow.scheduler.ledger.document_owner import note_owner, unnoted
+from aetherflow.scheduler.ledger.document_owner import is_unnoted, note_owner
 from aetherflow.scheduler.ledger.epochs import Epochs, Pauses
 from aetherflow.scheduler.ledger.pruning import PRUNED_AHEAD, pruned_ahead_fix, pruned_until
 from aetherflow.scheduler.ledger.slots import Slots
@@ -76,7 +76,7 @@ class Planner:
         """
         now = self._ledger.clock.now_ms()
         present, cursors = self._epochs.present(), self._epochs.cursors()
-        if any(self._changes(present, cursors, whole=whole)) or unnoted(self._ledger, self._file, self._items):
+        if any(self._changes(present, cursors, whole=whole)) or is_unnoted(self._ledger, self._file, self._items):
             with self._ledger.transaction("sync items"):
                 # asked again inside: another process may have entered them a moment ago
                 present, cursors = self._epochs.present(), self._epochs.cursors()

@@ -90,6 +90,8 @@ class Dispatcher:
 
     def wake(self, items: Collection[str] | None = None) -> None:
         """Let those wait again that were skipped for a slot which has succeeded since, of some items or of all."""
+        if held := self._slots.held():
+            self.reread(held, quick=True)  # first: one that was made up for by hand does not run again
         if self._watch.dependants.wake(self._decisions, self._events, items):
             self._changed = True
 

@@ -1,6 +1,5 @@
 """Builds the arguments of `aetherflow` for a slot, `run` or `wrap`, and names its log file."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +24,8 @@ def request_for(item: "Item", row: SlotRow, folder: Path, log: Path) -> RunReque
         return RunRequest(row.item, row.run_id, iso(row.slot), tuple(arguments), folder, log, queue=item.spec.queue)
     if item.spec.flow_job is not None:
         arguments += ["--flow-job", item.spec.flow_job]
-    for name, value in row.params.items():
-        arguments += ["--param", f"{name}={as_text(value)}"]
+    for name, value in row.given.items():
+        arguments += ["--param", f"{name}={value}"]
     return RunRequest(
         row.item, row.run_id, iso(row.slot), tuple(arguments), folder, log,
         queue=item.spec.queue, fan_out_queue=item.spec.fan_out_queue,
@@ -40,11 +39,6 @@ def _flow_of(item: "Item") -> list[str]:
     stale = ["--allow-stale-bundle"] if item.spec.allow_stale_bundle else []
     flow = ["--flow-yaml", item.bundle_flow] if item.bundle_flow is not None else []
     return ["--bundle-manifest", str(item.manifest), *stale, *flow]
-
-
-def as_text(value: Any) -> str:
-    """The text of a parameter's value for `--param`: text unchanged, anything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def log_of(side: Path, item: str, run_id: str, attempt: int) -> Path:

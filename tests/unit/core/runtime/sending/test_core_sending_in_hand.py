@@ -96,10 +96,13 @@ def test_a_missed_slot_may_need_nobody(reminding: "Telling") -> None:
             "INSERT INTO acts VALUES ('night', 1000, 'ack', NULL, NULL), ('night', 2000, 'hold', NULL, NULL), "
             "('night', 3000, 'ack', 4000, NULL)"
         )
+        db.execute("CREATE TABLE slots (item TEXT, slot INTEGER, status TEXT)")
+        db.execute("INSERT INTO slots VALUES ('night', 2000, 'MISSED'), ('night', 5000, 'SUCCESS')")
     ledgers = Ledgers({ledger: LedgerSource(document, "")})
     assert ledgers.acknowledged(document, "night", "1970-01-01T00:00:01Z") == [None]
     assert ledgers.acknowledged(document, "night", "1970-01-01T00:00:02Z") == [], "held"
     assert ledgers.acknowledged(document, "night", "1970-01-01T00:00:03Z") == [], "its time is over"
+    assert ledgers.acknowledged(document, "night", "1970-01-01T00:00:05Z") == [None], "made up for since"
     assert ledgers.acknowledged(document.with_name("other.yaml"), "night", "1970-01-01T00:00:01Z") == []
 
 

@@ -460,7 +460,8 @@ def test_a_command_of_a_scheduler_is_started_again_by_it(telling: "Telling") -> 
     assert found.flow_file is None, "there is no such file"
     assert plain.next is not None
     assert "aetherflow resume r1" in plain.next
-    late = _of_slot(source, None, SlotTransition("1", "f", 0, "r1", "late", {"code": "late", "message": "no end"}, 1))
+    detail = {"code": "late", "message": "no end"}
+    late = _of_slot(source, None, SlotTransition("1", "f", 0, "r1", "late", detail, 1, "RUNNING"))
     assert late.notification.next == "scheduler status /s.yaml", "it waits or runs"
 
 

@@ -271,12 +271,14 @@ def _take_healed(root: Path, book: Book) -> None:
 
 
 def _take_slots(root: Path, ledger: Path, rows: list[SlotTransition], book: Book, ledgers: Ledgers) -> None:
-    """What slots alone know: not what was taken of their runs."""
+    """What slots alone know: not what was taken of their runs, nor of a slot that has succeeded since."""
     source, take = ledgers.source(ledger), list[Taken]()
     project = real_path(project_above(source.document.parent))
     for row in rows:
         since, known = row.detail.get("started_at") or 0, False
-        if row.event in BAD:
+        if row.status == "SUCCESS" and (row.event in BAD or row.event == "missed"):
+            known = True
+        elif row.event in BAD:
             known = book.has_bad(row.run_id, since) or _was_refused(root, row.run_id, since)
         elif row.event == outbox.RECOVERED:
             known = book.has_event(row.run_id, row.event)

@@ -18,11 +18,14 @@ SCHEMA = 3
 BUSY_SECONDS = 10.0
 HOLD_MS = 15 * 60_000
 """A run whose slot is to be started again is not notified yet; but at last, if its scheduler does not come back."""
-_OPEN = "SELECT id, item, slot, run_id, event, detail, at FROM outbox WHERE done_at IS NULL ORDER BY seq"
+_OPEN = """SELECT id, item, slot, run_id, event, detail, at,
+    (SELECT status FROM slots s WHERE s.item=o.item AND s.slot=o.slot)
+    FROM outbox o WHERE done_at IS NULL ORDER BY seq"""
 GOES_ON = frozenset({"drained", "left"})
 """Reason codes of slots that were interrupted with their scheduler: the next one goes on with them."""
 _ACKNOWLEDGED = (
-    "SELECT slot, until FROM acts WHERE item=? AND verb='ack' AND ended_at IS NULL AND (until IS NULL OR until>=?)"
+    "SELECT slot, until FROM acts WHERE item=? AND verb='ack' AND ended_at IS NULL AND (until IS NULL OR until>=?) "
+    "UNION ALL SELECT slot, NULL FROM slots WHERE item=? AND status='SUCCESS'"
 )
 _LATER = """SELECT status FROM slots WHERE item=? AND slot>? AND status IN
     ('SUCCESS', 'FAILED', 'UNKNOWN', 'INTERRUPTED') ORDER BY slot DESC LIMIT 1"""
@@ -54,6 +57,8 @@ class SlotTransition(NamedTuple):
     detail: dict[str, Any]
     """code, message, log, failures, and started_at of its last start."""
     at: int
+    status: str | None
+    """Of the slot by now; None if it was pruned."""
 
     def next_of(self, source: LedgerSource) -> str | None:
         """What is typed next; None after a recovery."""
@@ -121,11 +126,13 @@ class Ledgers:
         return None
 
     def acknowledged(self, document: Path, item: str | None, slot: str | None) -> list[int | None]:
-        """Until when persons have said of a slot, a time in ISO format, that it needs nobody; None for good."""
+        """Until when a slot, at a time in ISO format, needs nobody: by what users said; None for good, or a success."""
         found = list[int | None]()
         for ledger in (each for each, source in self._sources.items() if source.document == document):
             with suppress(sqlite3.Error, OSError):
-                acts = read_store(ledger, lambda db: db.execute(_ACKNOWLEDGED, (item, now_ms())).fetchall(), "ledger")
+                acts = read_store(
+                    ledger, lambda db: db.execute(_ACKNOWLEDGED, (item, now_ms(), item)).fetchall(), "ledger"
+                )
                 found += [until for at, until in acts if iso(at) == slot]
         return found
 
@@ -145,6 +152,6 @@ def _open_rows(db: durable.Database) -> list[SlotTransition]:
         return []  # its scheduler migrates it
     found = db.execute(_OPEN).fetchall()
     return [
-        SlotTransition(row_id, item, slot, run_id, event, json.loads(detail), at)
-        for row_id, item, slot, run_id, event, detail, at in found
+        SlotTransition(row_id, item, slot, run_id, event, json.loads(detail), at, status)
+        for row_id, item, slot, run_id, event, detail, at, status in found
     ]
