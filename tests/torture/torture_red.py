@@ -162,14 +162,14 @@ class Model:
     def slots(self, now: int) -> set[Red]:
         """Status, item and slot, or run, of slots that need a person; with those that somebody has acknowledged.
 
-        A slot whose run was killed is FAILED for its scheduler, which saw the signal.
+        A slot whose run was killed is INTERRUPTED, as the run is.
         """
         found: set[Red] = set()
         for (item, slot), fate in self.fates.items():
             if fate == "MISSED" and (item, slot) not in self.acked:
                 found.add(("MISSED", item, str(slot)))
             elif fate in self.runs and (status := self._status(self.runs[fate], now)) is not None:
-                found.add(("FAILED" if status == "INTERRUPTED" else status, item, fate))
+                found.add((status, item, fate))
         return found
 
     def heartbeats(self, now: int) -> set[str]:
