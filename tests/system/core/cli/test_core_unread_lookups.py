@@ -19,9 +19,10 @@ from torture_image import mounted, require_mounts
 if TYPE_CHECKING:
     from core_project import Project, Result
 
+PLAN = ("plan", "flow.yaml", "--run-id", "r")
 STATE = (
     ("runs", "list"), ("runs", "list", "--flow", "f"), ("runs", "show", "r"), ("runs", "logs", "r"),
-    ("runs", "diff", "r"), ("resume", "r"), ("plan", "flow.yaml", "--run-id", "r"),
+    ("runs", "diff", "r"), ("resume", "r"), PLAN,
     ("claims", "list"), ("claims", "list", "--flow", "f"), ("runs", "prune", "--keep-last", "0"),
 )  # fmt: skip
 """Commands that read the state of a flow."""
@@ -119,7 +120,9 @@ def test_a_root_that_is_missing(ran: "Project") -> None:
     typo = ran.folder / "staet"
     ran.env["AETHERFLOW_STATE_ROOT"] = str(typo)
     look, make = f"ls -l {ran.folder}", f"mkdir -p -m 700 {typo}"
-    are_red(ran, typo, "there is no such folder; AETHERFLOW_STATE_ROOT names it", [look, make])
+    others = tuple(command for command in LOOKUPS if command != PLAN)  # a new run would make the root
+    are_red(ran, typo, "there is no such folder; AETHERFLOW_STATE_ROOT names it", [look, make], others=others)
+    assert ran.command(*PLAN).code == 0
     assert " state\n" in typed(ran, look).stdout
     assert typed(ran, make).returncode == 0
     assert typed(ran, "aetherflow status").returncode == 0

@@ -81,7 +81,7 @@ def _changed(run_id: str, config: Path | None) -> "tuple[ChangedInput | None, tu
 
     root = state_root_here(config)
     found, resumes = runs_of(root, run_id), Resumes(root, config)
-    if not found:
+    if not found and root.exists():  # a new run may make the root
         require_readable(root)
     changed = resumes.changed_input(found[0]) if len(found) == 1 else None
     return changed, resumes.commands(found[0]) if changed else ()
