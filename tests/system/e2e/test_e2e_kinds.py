@@ -103,8 +103,8 @@ class Bench:
     """A peer of each kind, and a project."""
 
     def __init__(self, folder: Path, http: Running, authority: Authority) -> None:
-        self.peer = folder / "peer"
-        self.peer.mkdir()
+        self.peer = folder / "shares" / "peer"
+        self.peer.mkdir(parents=True)
         self.project = FlowProject(folder / "project")
         self.given = self.project.work / "flow" / "given"
         self.given.mkdir(parents=True)

@@ -33,9 +33,8 @@ from aetherflow.core.runtime.environment.policy import catalog_for
 from aetherflow.core.runtime.environment.profiles import Profiles, load_profiles
 from aetherflow.core.runtime.environment.snapshot import Snapshot, setting_place, with_work_root
 from aetherflow.core.runtime.environment.trust import findings
-from aetherflow.core.runtime.opening.prepare import ID
 from aetherflow.core.runtime.workspace.engine_files import EngineFiles
-from aetherflow.core.runtime.workspace.places import in_server
+from aetherflow.core.runtime.workspace.places import FLOW_ID, in_server
 
 
 def check_flow(
@@ -152,7 +151,7 @@ def _placed(document: Document, snapshot: Snapshot) -> Iterator[Problem]:
         if path is not None and not in_server(path):
             where, root = document.source.value(("flow", section, key)), "work" if section == "workspace" else "state"
             yield from place_findings(snapshot.policy, ("roots", root), path, f"flow.{section}.{key}", where)
-            if flow_id is not None and ID.match(flow_id):
+            if flow_id is not None and FLOW_ID.match(flow_id):
                 own = path / flow_id if section == "workspace" else path
                 yield from engine.of_flow(document, section, own)
 

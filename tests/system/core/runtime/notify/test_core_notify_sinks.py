@@ -303,7 +303,7 @@ def test_an_error_of_the_receiver_is_no_success_of_the_documented_minimum_either
 
 
 def test_a_resource_of_another_kind_sends_nothing(sending: Sending) -> None:
-    lake = {"kind": "sftp", "driver": "local", "config": {"root": str(sending.folder)}}
+    lake = {"kind": "sftp", "driver": "local", "config": {"root": str(sending.folder / "lake")}}
     sending.write({"lake": lake}, {"to": "lake"})
     assert "a resource of kind sftp sends no messages" in sending.failing(notification(1)).message
 

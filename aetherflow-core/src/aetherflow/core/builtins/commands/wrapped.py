@@ -7,8 +7,8 @@ from typing import Any
 from aetherflow.core.base.errors import UsageError
 from aetherflow.core.kernel.yaml.loader import Document, RawString
 from aetherflow.core.kernel.yaml.source_map import SourceMap
-from aetherflow.core.runtime.opening.prepare import ID
 from aetherflow.core.runtime.resuming import wrapped_path
+from aetherflow.core.runtime.workspace.places import FLOW_ID
 
 JOB, STEP = "wrap", "command"
 SLOT_VARIABLE = "AETHERFLOW_SLOT"
@@ -30,7 +30,7 @@ def wrapped_document(
 
     Raises UsageError for an invalid id, a missing command and arguments that are not UTF-8.
     """
-    if not ID.match(flow_id):
+    if not FLOW_ID.match(flow_id):
         raise UsageError(f"--id {flow_id!r} is not an id", fix="letters, digits, '_' and '-', a letter first")
     for text in (*command, str(folder)):
         try:

@@ -1,7 +1,6 @@
 """A checked flow document with what locates its runs: the flow's id and the file of its state."""
 
 import hashlib
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,10 +19,8 @@ from aetherflow.core.runtime.environment.snapshot import Snapshot
 from aetherflow.core.runtime.workspace.assets import Assets
 from aetherflow.core.runtime.workspace.engine_files import EngineFiles
 from aetherflow.core.runtime.workspace.paths import is_folder_name
-from aetherflow.core.runtime.workspace.places import work_root
+from aetherflow.core.runtime.workspace.places import FLOW_ID, work_root
 from aetherflow.core.runtime.workspace.store_places import state_in, state_path
-
-ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,127}\Z")
 
 
 class PreparedFlow(NamedTuple):
@@ -68,7 +65,7 @@ def prepare(
     env = snapshot.env
     found = _render(document, {"id": spec.flow.id, "state": {"path": spec.flow.state.path}}, {"env": env})
     flow_id, given = found["id"], found["state"]["path"]
-    if not ID.match(flow_id):
+    if not FLOW_ID.match(flow_id):
         raise SpecError([_problem(document, ("flow", "id"), "AF1206", f"{flow_id!r} is not an id once rendered")])
     if (resource := spec.flow.state.resource) is not None:
         state = state_in(snapshot, resource, document.source.value(("flow", "state", "resource")))

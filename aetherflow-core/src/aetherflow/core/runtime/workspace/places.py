@@ -1,5 +1,6 @@
 """Paths of work root and state root, from the flow, the settings or the platform's defaults."""
 
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aetherflow.core.runtime.environment.settings import Settings
 
+FLOW_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,127}\Z")
+"""Ids of flows, which are the names of their folders and state files."""
 SERVERS = "servers"
 """Folder under a state root for what processes of this host tell each other: one for each resource with stores."""
 
