@@ -18,7 +18,7 @@ from aetherflow_builtins_reports.steps.file_source import Format as FilledFormat
 from aetherflow_builtins_reports.steps.read import ReadFormat
 from services import Database
 from torture_ends import bases
-from torture_journeys import DRIVERS, EXCEPTIONS, NO_WAYS, STEPS, Exceptional, Journey, ways
+from torture_journeys import DRIVERS, EXCEPTIONS, NO_WAYS, STEPS, Exceptional, Journey, routes
 from torture_tables import random_table
 from torture_tier import SEED, sized, suite
 
@@ -78,7 +78,7 @@ def _in_memory() -> Iterator[Path]:
 @pytest.mark.parametrize("part", range(sized(1, 4)))
 def test_random_tables(postgres: Database, mariadb: Database, part: int) -> None:
     rng = random.Random(f"{SEED}-tables-{part}")
-    arrived = dict.fromkeys(map(str, ways()), 0)
+    arrived = dict.fromkeys(map(str, routes()), 0)
     with suite(f"V tables {part}", 18) as counted, _in_memory() as folder:
         for number in range(sized(2, 125)):
             own = folder / f"{number}"

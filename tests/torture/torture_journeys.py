@@ -48,8 +48,8 @@ NO_WAYS = {"db_check", "db_execute", "db_list_tables", "db_reconcile", "file_com
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way of a table."""
+class Route:
+    """A step that carries a table from one place to another."""
 
     step: str
     source: str
@@ -77,9 +77,9 @@ class Way:
         )
 
 
-def ways() -> list[Way]:
-    """Every way."""
-    return [Way(step, *pair) for step, pairs in STEPS.items() for pair in pairs]
+def routes() -> list[Route]:
+    """Return every step with each source and target that it can have."""
+    return [Route(step, *pair) for step, pairs in STEPS.items() for pair in pairs]
 
 
 @dataclass(frozen=True)
@@ -88,15 +88,45 @@ class Exceptional:
 
     page: str
     words: str
-    applies: Callable[[Way, Any], bool]
+    applies: Callable[[Route, Any], bool]
     gives: Callable[[Any], Any] = lambda _: None
+    to_all: bool = False
+    """Whether it needs a column of which it applies to every value but null."""
 
 
 def _is_odd(value: Any) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
 
 
+_TEXTS = {"csv", "tsv", "fixed", "xlsx"}
+"""Formats that do not tell the type of a column."""
 EXCEPTIONS = (
+    Exceptional(
+        "excel.md",
+        "Text becomes numbers and dates only if asked",
+        lambda way, value: _is_odd(value) and way.step.startswith("excel_") and way.source in {"csv", "tsv"},
+        str,
+    ),
+    Exceptional(
+        "file-rows.md",
+        "A column of nothing but `nan` and `inf` is text",
+        lambda way, value: _is_odd(value) and way.source in _TEXTS and way.target in {"jsonl", "xlsx"},
+        str,
+        to_all=True,
+    ),
+    Exceptional(
+        "file-rows.md",
+        "A workbook doesn't tell a date from the same date at midnight",
+        lambda way, value: way.source == "xlsx" and isinstance(value, dt.datetime) and value.time() == dt.time(),
+        dt.datetime.date,
+        to_all=True,
+    ),
+    Exceptional(
+        "db-mysql.md",
+        "MariaDB has no negative zero",
+        lambda way, value: value == 0 and isinstance(value, float) and way.target in {"mysql", "mysql_by_url"},
+        abs,
+    ),
     Exceptional(
         "file-rows.md",
         "In a workbook and in lines of fixed width both are blank",
@@ -133,9 +163,17 @@ EXCEPTIONS = (
 )
 
 
-def expected(way: Way, value: Any) -> Any:
-    """What must arrive: the value itself unless a page says otherwise."""
-    return next((each.gives(value) for each in EXCEPTIONS if each.applies(way, value)), value)
+def expected(way: Route, column: Sequence[Any]) -> list[Any]:
+    """What must arrive of a column: its values unless a page says otherwise."""
+
+    def counts(exception: Exceptional) -> bool:
+        return not exception.to_all or all(exception.applies(way, value) for value in column if value is not None)
+
+    exceptions = [each for each in EXCEPTIONS if counts(each)]
+    return [
+        next((each.gives(value) for each in exceptions if value is not None and each.applies(way, value)), value)
+        for value in column
+    ]
 
 
 class Journey:
@@ -147,12 +185,14 @@ class Journey:
         self._flow = FlowProject(folder)
         self._ends, self._resources, self._given, self._native = ends, resources, given, native
         self._sent: dict[str, str] = {}
-        self._jobs: dict[Way, str] = {}
+        self._jobs: dict[Route, str] = {}
 
     @contextmanager
-    def run(self) -> Iterator[list[Way]]:
+    def run(self) -> Iterator[list[Route]]:
         """Run all steps; within the block what they wrote is there. Gives the ways that the table took."""
-        listed = [way for way in ways() if self._given.rows or not {"jsonl"} & {way.source}]  # no line tells no column
+        listed = [
+            way for way in routes() if self._given.rows or not {"jsonl"} & {way.source}
+        ]  # no line tells no column
         self._jobs = {way: f"t{number}" for number, way in enumerate(listed)}
         book = openpyxl.Workbook()
         book.save(self._flow.folder / "blank.xlsx")
@@ -172,16 +212,17 @@ class Journey:
         finally:
             shutil.rmtree(self._flow.folder)
 
-    def cells(self, way: Way) -> int:
+    def cells(self, way: Route) -> int:
         """The number of the table's cells."""
         return max(len(self._table(way).columns) * len(self._table(way).rows), 1)
 
-    def compare(self, way: Way) -> int:
+    def compare(self, way: Route) -> int:
         """Assert that what arrived is what was sent; the number of the cells."""
         error = self._errors[self._jobs[way]]
         assert error is None, error.message
         table = self._table(way)
-        wanted: list[Sequence[Any]] = [[expected(way, value) for value in row] for row in table.rows]
+        columns = [expected(way, column) for column in zip(*table.rows, strict=True)]
+        wanted: list[Sequence[Any]] = list(zip(*columns, strict=True))
         names, rows = self._arrived(way, table)
         if "xlsx" in way.places:
             wanted = _kept(wanted, everywhere=way.source == "xlsx")
@@ -198,11 +239,11 @@ class Journey:
         assert not differing, "; ".join(differing[:5])
         return len(table.columns) * len(rows)
 
-    def _table(self, way: Way) -> Table:
+    def _table(self, way: Route) -> Table:
         fitting = self._given.without(way.without)
         return fitting if way.places.isdisjoint((*DATABASES, "rows")) else fitting.numbered()
 
-    def _arrived(self, way: Way, table: Table) -> tuple[list[str], Sequence[Sequence[Any]]]:
+    def _arrived(self, way: Route, table: Table) -> tuple[list[str], Sequence[Sequence[Any]]]:
         name = self._jobs[way]
         if way.target in self._ends:
             return self._ends[way.target].get(name)
@@ -217,7 +258,7 @@ class Journey:
 
     # What is run
 
-    def _send(self, way: Way, table: Table) -> str:
+    def _send(self, way: Route, table: Table) -> str:
         """Write the table into the source of the way; its name or path."""
         source = "postgres" if way.source == "rows" else way.source
         end = self._ends.get(source)
@@ -232,7 +273,7 @@ class Journey:
             self._sent[key] = name
         return self._sent[key]
 
-    def _job(self, way: Way, job: str) -> dict[str, Any]:
+    def _job(self, way: Route, job: str) -> dict[str, Any]:
         table = self._table(way)
         name, output = self._send(way, table), f"out.{way.target}"
         widths = {"widths": widths_of(table.names, table.rows)}

@@ -118,7 +118,7 @@ def _one(root: Path, run_id: str, flow_id: str | None, state_path: str | None, a
     if run.status not in NOT_WELL and (run.status == Status.RUNNING or not trouble.open_claims):
         why = "there is nothing to acknowledge"
         if run.status == Status.RUNNING:
-            why = "it has no end to acknowledge yet; a row LATE goes with its next heartbeat, or with its end"
+            why = "it has not ended. Its LATE row disappears with the next heartbeat or with its end"
         message = f"run {run_id!r} of flow {run.flow_id} is {run.status}: {why}"
         raise UsageError(message, fix=f"look what needs a person: {typed_here('status')}")
     _write(root, run, act)

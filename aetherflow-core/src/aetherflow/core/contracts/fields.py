@@ -39,7 +39,8 @@ class Holds(Enum):
     """What a text in a field is for the machine that runs the flow: `Annotated[str, Holds.HOST]`.
 
     Under a policy of the administrator the settings of resources and bundle sources name files in its folders only,
-    and only code that it admits. Every text needs a class; numbers, flags, choices, secrets and `AssetFile` have one.
+    and only code that it admits. A text without a class is data. Numbers, flags, choices, secrets and `AssetFile` need
+    none.
     """
 
     DATA = "data"

@@ -251,7 +251,7 @@ class RunRecords:
 
 
 def _healed_in(db: durable.Database, wanted: Sequence[WantedRun]) -> dict[str, dict[Place | None, Healed]]:
-    """Run id and place, which is None where no run is recorded, to what has healed it."""
+    """Run id and place, which is None where no run is recorded, to the run that has resolved it."""
     runs, refused = list[Any](), list[tuple[str, str | None]]()
     for part, some in among(each.run_id for each in wanted):
         runs += db.execute(_OF_RUNS + part, some).fetchall()

@@ -1,15 +1,12 @@
 """What an author of flows cannot do by settings, under a policy: run code, read other files, write other files."""
 
 import json
-import os
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-
-from aetherflow.core.base import owners
-from aetherflow.core.runtime.environment import administrator
+from core_policy import administered
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -58,12 +55,7 @@ def site(project: "Project", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     script.chmod(0o755)
     with zipfile.ZipFile(folder / "in/one.zip", "w") as archive:
         archive.writestr("a", "b")
-    policy = folder / "policy.yaml"
-    policy.write_text(POLICY.format(site=folder))
-    monkeypatch.setattr(administrator, "POLICY_FILE", str(policy))
-    monkeypatch.setattr(owners, "ROOT", os.geteuid())  # who runs the tests is the administrator
-    for name in ("AETHERFLOW_WORK_ROOT", "AETHERFLOW_STATE_ROOT"):
-        monkeypatch.delenv(name, raising=False)
+    policy = administered(folder, POLICY, monkeypatch)
     project.write(PROJECT.format(site=folder), "aetherflow.yaml")
     return Site(folder, policy, project)
 

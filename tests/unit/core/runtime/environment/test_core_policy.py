@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from core_policy import administered
 
 from aetherflow.core.base import owners
 from aetherflow.core.base.errors import AetherflowError, PluginNotAllowedError, SpecError
 from aetherflow.core.base.location import Location
 from aetherflow.core.checks.report import check_flow
 from aetherflow.core.host.metadata import PluginEntry
-from aetherflow.core.runtime.environment import administrator
 from aetherflow.core.runtime.environment.bundle_layer import BundleLayer
 from aetherflow.core.runtime.environment.policy import catalog_for
 from aetherflow.core.runtime.environment.snapshot import Snapshot, build_snapshot
@@ -84,12 +84,7 @@ def site(project: "Project", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     folder = tmp_path / "site"
     for name in ("work", "state", "in", "out", "plugins"):
         (folder / name).mkdir(parents=True)
-    policy = folder / "policy.yaml"
-    policy.write_text(POLICY.format(site=folder))
-    monkeypatch.setattr(administrator, "POLICY_FILE", str(policy))
-    monkeypatch.setattr(owners, "ROOT", os.geteuid())  # who runs the tests is the administrator
-    for name in ("AETHERFLOW_WORK_ROOT", "AETHERFLOW_STATE_ROOT"):
-        monkeypatch.delenv(name, raising=False)
+    policy = administered(folder, POLICY, monkeypatch)
     project.write(FLOW)
     return Site(folder, policy, project)
 
