@@ -17,12 +17,14 @@ def test_names_with_a_percent_sign(tmp_path: Path, postgres: Database) -> None:
     assert project.rows("SELECT * FROM t") == [[7]]
 
 
-def test_words_into_a_boolean_of_mariadb(tmp_path: Path, mariadb: Database) -> None:
+@pytest.mark.parametrize("name", ["a", "a`b"])
+def test_words_into_a_boolean_of_mariadb(tmp_path: Path, mariadb: Database, name: str) -> None:
     project = Project(tmp_path, {"wh": mysql_by_url(mariadb).resource})
-    project.sql("CREATE TABLE t (a tinyint(1))")
-    (tmp_path / "in.csv").write_text("a\ntrue\nfalse\n")
+    quoted = "`" + name.replace("`", "``") + "`"
+    project.sql(f"CREATE TABLE t ({quoted} tinyint(1))")
+    (tmp_path / "in.csv").write_text(f"{name}\ntrue\nfalse\n")
     project.one(type="db_load", path=str(tmp_path / "in.csv"), table="t")
-    assert project.rows("SELECT a FROM t ORDER BY a") == [[0], [1]]
+    assert project.rows(f"SELECT {quoted} FROM t ORDER BY 1") == [[0], [1]]
 
 
 @pytest.fixture

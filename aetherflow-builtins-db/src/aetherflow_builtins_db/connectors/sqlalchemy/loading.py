@@ -30,7 +30,9 @@ class SqlAlchemyServer(GenericServer):
 
         with suppress(SQLAlchemyError):  # a dialect without an inspector: only the database checks for nulls
             listed = inspect(self._engine()).get_columns(found.name, schema=found.schema)
-            by_name = {each["name"]: each for each in listed}
+            # its inspector of MySQL and MariaDB leaves backticks in names doubled
+            in_names = "``" if self.database.dialect.name in {"mysql", "mariadb"} else "`"
+            by_name = {each["name"].replace(in_names, "`"): each for each in listed}
             columns = tuple(_inspected(column, by_name.get(column.name)) for column in found.columns)
             return replace(found, columns=columns)
         return found
