@@ -4,11 +4,11 @@ import os
 import stat as modes
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import Field
 
-from aetherflow.core.api import ConnectorConfig, EntryKind, RemoteEntry
+from aetherflow.core.api import ConnectorConfig, EntryKind, Holds, RemoteEntry
 from aetherflow_builtins_transfer.connectors.files.connector import (
     FileOptions,
     OptionsT,
@@ -22,7 +22,7 @@ from aetherflow_builtins_transfer.paths import private_folder
 
 
 class Config(ConnectorConfig):
-    root: str = Field(
+    root: Annotated[str, Holds.WRITES] = Field(
         min_length=1,
         description="Folder that replaces the server, relative to `<workspace.root>/<flow id>`; created if missing.",
     )

@@ -8,10 +8,11 @@ import unicodedata
 from collections.abc import Sequence
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field
 
-from aetherflow.core.api import Envelope, MailError, MailReceipt
+from aetherflow.core.api import Envelope, Holds, MailError, MailReceipt
 from aetherflow_builtins_transfer.connectors.mail.base import MailBase, MailConfig, MailOptions
 
 _OWN_ID = re.compile("[0-9a-f]{40}")
@@ -19,7 +20,7 @@ _NOT_IN_NAMES = re.compile(r"[^\w.-]+", re.ASCII)
 
 
 class Config(MailConfig):
-    path: str = Field(
+    path: Annotated[str, Holds.WRITES] = Field(
         "mail",
         min_length=1,
         description="Folder for the files, relative to `<workspace.root>/<flow id>`; it is created.",

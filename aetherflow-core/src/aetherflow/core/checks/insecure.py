@@ -14,9 +14,12 @@ from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.environment import static_work_root
 from aetherflow.core.checks.values import known_text
 from aetherflow.core.checks.view import resources
+from aetherflow.core.contracts.fields import Holds
+from aetherflow.core.host.asset_fields import held_in
 from aetherflow.core.host.connecting import models_of
-from aetherflow.core.runtime.environment.protecting import HeldSettings, NamedFolders, refused
+from aetherflow.core.runtime.environment.protecting import HeldSettings, NamedFolders, expanded, refused
 from aetherflow.core.runtime.environment.snapshot import Snapshot
+from aetherflow.core.runtime.workspace.engine_files import EngineFiles
 
 
 def insecure(checked: Checked, snapshot: Snapshot) -> Iterator[Problem]:
@@ -46,12 +49,16 @@ def _forbidden(checked: Checked, snapshot: Snapshot, path: str, at: Location) ->
 
 
 def _refused(checked: Checked, snapshot: Snapshot) -> Iterator[Problem]:
-    """The files and the code that the policy refuses, as far as their values are known before a run."""
+    """The files and the code that are refused, as far as their values are known before a run.
+
+    The policy refuses them, or they are the engine's own files.
+    """
     merged, policy = checked.merged, snapshot.policy
-    if merged is None or policy is None or checked.catalog is None:
+    if merged is None or checked.catalog is None:
         return
     folder, flow = Path(checked.path).absolute().parent, merged.data.get("flow")
-    base = static_work_root(merged.data, snapshot) / str(flow.get("id") if isinstance(flow, dict) else "")
+    work, engine = static_work_root(merged.data, snapshot), EngineFiles.of(snapshot)
+    base = work / str(flow.get("id") if isinstance(flow, dict) else "")
     for each in resources(merged.data):
         kind, driver = each.get("kind", str), each.get("driver", str)
         try:
@@ -61,7 +68,13 @@ def _refused(checked: Checked, snapshot: Snapshot) -> Iterator[Problem]:
         known = {section: _known(each.get(section, dict) or {}, snapshot) for section, _ in models_of(cls)}
         known["driver"] = driver
         settings = HeldSettings(f"{kind}:{driver}", each.path, known, merged.source)
-        yield from refused(policy, snapshot, NamedFolders(folder, base), settings, models_of(cls))
+        if policy is not None:
+            yield from refused(policy, snapshot, NamedFolders(folder, base), settings, models_of(cls))
+        for section, model in models_of(cls):
+            for path, value, holds in held_in(model, known[section], known):
+                if holds is Holds.WRITES and value is not None:
+                    at = (*each.path, section, *path)
+                    yield from engine.findings(base / expanded(value), at, merged.source.value(at), whole=True)
 
 
 def _known(value: Any, snapshot: Snapshot) -> Any:

@@ -145,6 +145,9 @@ def test_connectors_write_to_none(project: "Project", resource: str, step: str, 
     assert project.cli("run", "flow.yaml", "-q").code == 0
     resource = resource.replace("STATE", str(project.states)).replace("WORK", str(project.work))
     write(project, step=step, inputs=inputs, resources=f"{{r: {resource}}}")
+    for command in ("validate", "doctor"):
+        checked = project.cli(command, "flow.yaml")
+        assert (checked.code, "AF1222 resources.r.config." in checked.out + checked.err) == (2, True), checked
     done = project.cli("run", "flow.yaml")
     assert (done.code, "the engine's own" in done.out + done.err) == (1, True), done
     assert "other" in project.cli("runs", "list").out

@@ -111,7 +111,7 @@ def _code(policy: Administrator, setting: str, value: Any, places: NamedFolders)
         return None
     is_path = isinstance(program, str) and os.sep in program
     if is_path and policy.limit(CODE_PATHS) is not None:
-        file = places.folder / _expanded(program)
+        file = places.folder / expanded(program)
         # what flows can write is nobody's who administers the machine, wherever it is
         written = [*(policy.limit(WRITE) or ()), *(policy.limit(("roots", "work")) or ()), places.base]
         return None if policy.inside(CODE_PATHS, file) and not _below(file, written) else CODE_PATHS
@@ -125,12 +125,13 @@ def _file(
     if value is None or holds not in (Holds.READS, Holds.WRITES):
         return None
     reads = holds is Holds.READS
-    file = (folder if reads else places.base) / _expanded(value)
+    file = (folder if reads else places.base) / expanded(value)
     key = READ if reads else WRITE
     return None if policy.inside(key, file) or _below(file, own if reads else [places.base]) else key
 
 
-def _expanded(value: Any) -> Path:
+def expanded(value: Any) -> Path:
+    """The path that a setting names, with `~` resolved where there is such a user."""
     try:
         return Path(str(value)).expanduser()
     except RuntimeError:  # no such user
