@@ -2,6 +2,7 @@
 
 import datetime
 from collections import Counter
+from fractions import Fraction
 from typing import Any
 from xml.parsers import expat
 
@@ -91,3 +92,14 @@ def test_the_markup_is_sound(values: list[str]) -> None:
     parser.StartElementHandler = lambda name, attributes: rows.append(attributes["r"]) if name == "row" else None
     parser.Parse(f"<d>{text}</d>".encode(), True)
     assert rows == [str(5 + index) for index in range(len(values))]
+
+
+@settings(max_examples=300)
+@given(st.datetimes(datetime.datetime(1900, 3, 1), datetime.datetime(2078, 12, 31)))  # noqa: DTZ001
+def test_a_number_means_the_time_to_the_microsecond(moment: datetime.datetime) -> None:
+    """A number of so late a day has steps of 0.6 microseconds, so its text has no room for an error of its own."""
+    column = ColumnEncoder("datetime", Conventions(), Counter()).encode([moment.isoformat()])
+    kind, content = column.cell(0)
+    if kind != "t":  # the last millisecond of a day
+        micros = round(Fraction(float(content)) * 86_400_000_000)
+        assert datetime.datetime(1899, 12, 30) + datetime.timedelta(microseconds=micros) == moment  # noqa: DTZ001

@@ -86,7 +86,7 @@ def time_fraction(value: datetime.time) -> str:
 
 
 def _digits(micros: int) -> str:
-    return f"{micros / _DAY_US:.11f}"[1:] if micros else ""
+    return f"{micros / _DAY_US:.12f}"[1:] if micros else ""
 
 
 def parse_moment(text: str) -> datetime.datetime | None:
