@@ -38,7 +38,7 @@ def test_whoever_starts_it(night: Night, trigger: str) -> None:
             prepare(night, trigger, event)
             names = night.points(lambda point: begin(night, point, "r"))
             with counted.case(f"{event}: nothing is killed"):
-                tell(night, event)
+                tell(night, event, twice=trigger in ENDS_SENDERS)
             numbers = [number for number, name in enumerate(names, 1) if full() or "run" in name or "slot" in name]
             for number in sample(numbers, sized(1, 12), f"N1-{trigger}-{event}"):
                 prepare(night, trigger, event)

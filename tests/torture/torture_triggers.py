@@ -97,7 +97,7 @@ ITEMS: dict[str, Start] = {
 }  # fmt: skip
 STARTS = FLOWS | ITEMS
 ENDS_SENDERS = ("CI", "systemd")
-"""These end the sender of a start that is killed, wherever it is: also between the receiver's yes and its record."""
+"""These end the sender of each start, wherever it is: also between the receiver's yes and its record."""
 NO_SLOTS = "a run that no ledger knows of has no time at which it was to start or to end: nobody can miss it"
 IMPOSSIBLE = {
     ("cron", "MISSED"): NO_SLOTS,
