@@ -4,7 +4,6 @@
 `flow.data_date.shift`: days (`-1d`), business days (`-1bd`), months (`-1month`, clamped to the last day).
 """
 
-import calendar
 import datetime as dt
 import re
 from collections.abc import Iterable
@@ -50,7 +49,7 @@ def shift_date(day: dt.date, shift: str, holidays: Iterable[dt.date] = ()) -> dt
 
 def date_map(day: dt.date) -> dict[str, str]:
     """The fields of a day that templates may read; all are text, numbers with leading zeros."""
-    last = calendar.monthrange(day.year, day.month)[1]
+    last = _days_in(day.year, day.month)
     return {
         "iso": day.isoformat(),
         "compact": day.strftime("%Y%m%d") if day.year >= 1000 else day.isoformat().replace("-", ""),
@@ -111,12 +110,17 @@ def run_dates(
     }
 
 
+def _days_in(year: int, month: int) -> int:
+    # not calendar.monthrange: every run would import that module for it
+    return 31 if month == dt.date.max.month else (dt.date(year, month + 1, 1) - dt.timedelta(days=1)).day
+
+
 def _shift_months(day: dt.date, amount: int) -> dt.date:
     months = day.year * 12 + day.month - 1 + amount
     year, month = divmod(months, 12)
     if not dt.MINYEAR <= year <= dt.MAXYEAR:
         raise OverflowError
-    return dt.date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))
+    return dt.date(year, month + 1, min(day.day, _days_in(year, month + 1)))
 
 
 def _shift_business_days(day: dt.date, amount: int, holidays: frozenset[dt.date]) -> dt.date:

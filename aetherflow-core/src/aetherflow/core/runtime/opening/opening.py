@@ -20,7 +20,6 @@ from aetherflow.core.kernel.state.records import Frozen, RunRecord
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
-from aetherflow.core.runtime.environment.protecting import NamedFolders, require_protected
 from aetherflow.core.runtime.environment.resources import Resources, merge_resources, refuse_short, resolve_resources
 from aetherflow.core.runtime.environment.snapshot import with_work_root
 from aetherflow.core.runtime.opening.circumstances import plugin_changes
@@ -67,8 +66,11 @@ class Opened(NamedTuple):
             from aetherflow.core.runtime.workspace.profile_files import with_files_of_profiles  # most flows have none
 
             found = with_files_of_profiles(found, self.merged.source, self.flow.catalog, self.flow.assets)
-        places = NamedFolders(self.flow.file.parent, self.places.work_root / self.flow.flow_id)
-        require_protected(self.merged, found, self.flow.catalog, self.flow.snapshot, places)
+        if self.flow.snapshot.policy is not None:
+            from aetherflow.core.runtime.environment.protecting import NamedFolders, require_protected  # rare
+
+            places = NamedFolders(self.flow.file.parent, self.places.work_root / self.flow.flow_id)
+            require_protected(self.merged, found, self.flow.catalog, self.flow.snapshot, places)
         return found
 
     @property
