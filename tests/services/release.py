@@ -2,7 +2,7 @@
 
 Everything is built twice, at two places and in two moods of a machine, and has to be equal byte by byte. Each wheel is
 looked through. Beside the distributions stand `sbom.cdx.json`, the bill of materials (CycloneDX), `SHA256SUMS`, and
-with a key `SHA256SUMS.sig`, a signature of SSH.
+with a key `SHA256SUMS.sig`, a signature of SSH, and `provenance.intoto.jsonl`.
 """
 
 import argparse
@@ -31,6 +31,8 @@ from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from provenance import PROVENANCE, load_key, write_provenance
 
 ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "constraints.txt").is_file())
 NAMESPACE = "aetherflow-release"
@@ -260,7 +262,8 @@ def _component(name: str) -> Component:
 def write_sums(out: Path) -> Path:
     """`SHA256SUMS` of all files of a folder, as `sha256sum --check` reads it."""
     sums = out / SUMS
-    files = sorted(path for path in out.rglob("*") if path.is_file() and path.name not in (SUMS, f"{SUMS}.sig"))
+    later = (SUMS, f"{SUMS}.sig", PROVENANCE)
+    files = sorted(path for path in out.rglob("*") if path.is_file() and path.name not in later)
     sums.write_text("".join(f"{_digest(path)}  {path.relative_to(out)}\n" for path in files))
     return sums
 
@@ -276,6 +279,11 @@ def sign(sums: Path, key: Path) -> None:
 
 def release(root: Path, out: Path, key: Path | None) -> None:
     """Build, check, list, sum up, sign. NotReleasableError."""
+    started = dt.datetime.now(dt.UTC)
+    try:
+        signer = None if key is None else load_key(key)
+    except (OSError, ValueError) as error:
+        raise NotReleasableError(f"{key} does not sign a release: {error}") from None
     status = ["git", "status", "--porcelain", "--untracked-files=normal"]
     changed = subprocess.run(status, cwd=root, check=True, capture_output=True, text=True).stdout
     if changed:
@@ -290,14 +298,15 @@ def release(root: Path, out: Path, key: Path | None) -> None:
     write_locks(root, out, locks_of(root))
     (out / SBOM).write_text(bill_of(root, epoch, out))
     sums = write_sums(out)
-    if key is not None:
+    if key is not None and signer is not None:
         sign(sums, key)
+        write_provenance(root, sums, epoch, started, signer)
 
 
 def main() -> int:
     """Make a release of the checkout; returns the exit code, 1 if it is not releasable."""
     parser = argparse.ArgumentParser(description="Build a release into dist/.")
-    parser.add_argument("--key", type=Path, help="sign it with this SSH key")
+    parser.add_argument("--key", type=Path, help="sign it with this SSH key, of type ed25519")
     parser.add_argument("--out", type=Path, default=ROOT / "dist")
     given = parser.parse_args()
     try:
