@@ -1,5 +1,7 @@
-"""`make release`: equal builds, wheels without what does not belong, a bill of materials, sums, a signature."""
+"""`make release`: equal builds, wheels without what does not belong, bill of materials, sums, signature, provenance."""
 
+import base64
+import datetime as dt
 import hashlib
 import json
 import re
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import provenance
 import release
 from services import need
 from torture_tier import full
@@ -125,6 +128,126 @@ def test_sums_and_signature_are_verified_by_the_usual_programs(dist: Path, tmp_p
     assert subprocess.run(verify, input=b"other sums", capture_output=True, check=False).returncode != 0
     with pytest.raises(release.NotReleasableError, match="the release is not signed"):
         release.sign(sums, tmp_path / "no key")
+
+
+@pytest.fixture
+def checkout(root: Path, sources: Path, tmp_path: Path) -> Path:
+    """A commit with what a release is made of."""
+    made = tmp_path / "checkout"
+    shutil.copytree(sources, made)
+    shutil.copy(root / "constraints.txt", made)
+    shutil.copytree(root / "deploy", made / "deploy")
+    who = ["-c", "user.name=release", "-c", "user.email=release@example.com"]
+    for command in (["init", "-q"], ["add", "-A"], [*who, "commit", "-qm", "a release"]):
+        subprocess.run(["git", *command], cwd=made, check=True)
+    return made
+
+
+def provenance_of(out: Path, public: Path, name: str = "provenance.intoto.jsonl") -> dict[str, str]:
+    """Name and sha256 of each file that a signed provenance is about; AssertionError if it does not hold.
+
+    Read by the words of the specifications of DSSE and in-toto, verified by OpenSSL.
+    """
+    (openssl,) = need("openssl")
+    envelope = json.loads((out / name).read_text())
+    kind, payload = envelope["payloadType"], base64.b64decode(envelope["payload"])
+    raw = base64.b64decode(public.read_text().split()[1])[-32:]  # the key of SSH, and of a file as RFC 8410 has it
+    (out.parent / "key.der").write_bytes(bytes.fromhex("302a300506032b6570032100") + raw)
+    signed, signature = out.parent / "signed", out.parent / "signature"
+    signed.write_bytes(b" ".join((b"DSSEv1", b"%d" % len(kind), kind.encode(), b"%d" % len(payload), payload)))
+    signature.write_bytes(base64.b64decode(envelope["signatures"][0]["sig"]))
+    key = ["-pubin", "-keyform", "DER", "-inkey", str(out.parent / "key.der")]
+    verify = [openssl, "pkeyutl", "-verify", *key, "-rawin", "-in", str(signed), "-sigfile", str(signature)]
+    assert subprocess.run(verify, capture_output=True, check=False).returncode == 0, "the signature does not hold"
+    statement = json.loads(payload)
+    assert (kind, statement["_type"]) == ("application/vnd.in-toto+json", "https://in-toto.io/Statement/v1")
+    files = {each["name"]: each["digest"]["sha256"] for each in statement["subject"]}
+    wrong = {each for each, digest in files.items() if hashlib.sha256((out / each).read_bytes()).hexdigest() != digest}
+    assert wrong == set(), "files that it is not about"
+    return files
+
+
+def test_a_signed_release_says_what_it_is_made_of_and_all_its_other_files_are_those_of_an_unsigned_one(
+    checkout: Path, dist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (keygen,) = need("ssh-keygen")
+    for name in ("key", "other"):
+        subprocess.run([keygen, "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / name], check=True)
+    excel = release.locks_of(checkout)["excel"]
+    monkeypatch.setattr(release, "locks_of", lambda _: {"excel": excel})
+    monkeypatch.setattr(release, "build_twice", lambda _, out, __: shutil.copytree(dist, out, dirs_exist_ok=True))
+    signed, plain = tmp_path / "signed-release", tmp_path / "plain-release"
+    release.release(checkout, plain, None)
+    release.release(checkout, signed, tmp_path / "key")
+    made, without = (
+        {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+        for out in (signed, plain)
+    )
+    assert made.keys() - without.keys() == {"SHA256SUMS.sig", "provenance.intoto.jsonl"}
+    assert {name: made[name] for name in without} == without
+
+    files = provenance_of(signed, tmp_path / "key.pub")
+    assert files.keys() == without.keys()
+    definition = json.loads(base64.b64decode(json.loads(made["provenance.intoto.jsonl"])["payload"]))["predicate"]
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=checkout, check=True, capture_output=True, text=True)
+    assert definition["buildDefinition"]["resolvedDependencies"] == [
+        {"name": "sources", "digest": {"gitCommit": commit.stdout.strip()}},
+        {
+            "name": "constraints.txt",
+            "digest": {"sha256": hashlib.sha256((checkout / "constraints.txt").read_bytes()).hexdigest()},
+        },
+    ]
+    times = definition["runDetails"]["metadata"]
+    assert times["startedOn"] <= times["finishedOn"]
+
+    with pytest.raises(AssertionError, match="the signature does not hold"):
+        provenance_of(signed, tmp_path / "other.pub")
+    envelope = json.loads(made["provenance.intoto.jsonl"])
+    statement = base64.b64decode(envelope["payload"]).replace(commit.stdout.strip().encode(), b"0" * 40)
+    forged = envelope | {"payload": base64.b64encode(statement).decode()}
+    (signed / "forged").write_text(json.dumps(forged))
+    with pytest.raises(AssertionError, match="the signature does not hold"):
+        provenance_of(signed, tmp_path / "key.pub", "forged")
+    (wheel,) = signed.glob("aetherflow_core-*.whl")
+    wheel.write_bytes(wheel.read_bytes() + b"\0")
+    with pytest.raises(AssertionError, match="files that it is not about"):
+        provenance_of(signed, tmp_path / "key.pub")
+
+
+def test_the_lines_of_the_page_verify_a_release(root: Path, checkout: Path, tmp_path: Path) -> None:
+    need("ssh-keygen", "sha256sum", "openssl")
+    page = (root / "docs/how-to/install.md").read_text()
+    all_of_it, pem, *by_cosign = re.findall(r"^(?:ssh-keygen -Y verify|\(printf|cosign|jq) .*", page, re.MULTILINE)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a.whl").write_text("a")
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True)
+    sums = release.write_sums(out)
+    release.sign(sums, tmp_path / "key")
+    provenance.write_provenance(checkout, sums, EPOCH, dt.datetime.now(dt.UTC), provenance.load_key(tmp_path / "key"))
+    (out / "signers").write_text(f"release@example.com {(tmp_path / 'key.pub').read_text()}")
+
+    def codes() -> list[int]:
+        lines = [all_of_it, pem, *(by_cosign if shutil.which("cosign") else [])]
+        shell = ["bash", "-o", "pipefail", "-c"]
+        return [subprocess.run([*shell, line], cwd=out, check=False, capture_output=True).returncode for line in lines]
+
+    assert set(codes()) == {0}
+    (out / "SHA256SUMS").write_text("")
+    assert [code != 0 for code in codes()] == [True, False, True, False][: len(codes())]
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"), [(None, "No such file"), (["-t", "rsa"], "its type is not ed25519")], ids=["absent", "rsa"]
+)
+def test_a_key_that_cannot_sign_is_told_before_anything_is_built(
+    tmp_path: Path, options: list[str] | None, reason: str
+) -> None:
+    (keygen,) = need("ssh-keygen")
+    if options:
+        subprocess.run([keygen, "-q", *options, "-N", "", "-f", tmp_path / "key"], check=True)
+    with pytest.raises(release.NotReleasableError, match=f"key does not sign a release: .*{reason}"):
+        release.release(tmp_path, tmp_path / "dist", tmp_path / "key")
 
 
 def test_what_is_not_committed_is_not_released(tmp_path: Path) -> None:
