@@ -5,7 +5,14 @@ from typing import Any
 import pytest
 
 from aetherflow.core.base.errors import ResolverMissingKeyError, ResolverSyntaxError
-from aetherflow.core.kernel.resolver.template import has_template, parse_template, render
+from aetherflow.core.kernel.resolver.template import (
+    STEP_BYTES,
+    VALUE_BYTES,
+    ResolverSizeError,
+    has_template,
+    parse_template,
+    render,
+)
 from aetherflow.core.kernel.yaml.loader import RawString
 
 OPEN = [("{{", 0), ("{{env.AB", 0), ("a {{env.A}} {{env.AB", 12), ("{{env.A}", 0)]
@@ -70,3 +77,23 @@ def test_which_values_hold_a_template(value: Any, expected: bool) -> None:
 
 def test_a_value_inside_text_keeps_its_letters() -> None:
     assert render("<{{steps.s.v}}>", {"steps": {"s": {"v": ["ä", {"ü": 1}]}}}) == '<["ä", {"ü": 1}]>'
+
+
+MIB = {"steps": {"s": {"v": "ü" * (1 << 19), "list": ["x" * (1 << 20)]}}}
+"""Each value has 1 MiB in UTF-8."""
+
+
+@pytest.mark.parametrize("token", ["{{steps.s.v}}", "{{steps.s.list}}"])
+def test_the_values_of_a_step_are_bounded(token: str) -> None:
+    most = STEP_BYTES >> 20
+    assert len(render([token] * most, MIB)) == most
+    with pytest.raises(ResolverSizeError, match="values of more than 256 MiB for one step") as caught:
+        render({"a": [token] * most, "b": {"c": token}}, MIB)
+    assert caught.value.at == ("b", "c")
+
+
+def test_a_value_is_bounded_before_it_is_made() -> None:
+    most = VALUE_BYTES >> 20
+    assert len(render("{{steps.s.v}}" * most, MIB)) == VALUE_BYTES // 2
+    with pytest.raises(ResolverSizeError, match="a value of more than 64 MiB"):
+        render(["{{steps.s.v}}" * 100_000], MIB)

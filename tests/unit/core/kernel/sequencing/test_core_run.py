@@ -289,6 +289,17 @@ def test_a_path_out_of_the_roots_fails_the_step(project: "Project") -> None:
     assert not (project.folder / "x.txt").exists()
 
 
+def test_a_short_flow_cannot_ask_for_gigabytes(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEXT", "x" * 100_000)
+    text = "{{lock.key}}{{env.TEXT}}" * 1_000
+    inner = f'{{type: check_items, inputs: {{items: ["{text}"]}}}}'
+    project.flow(f"jobs: [{{id: a, steps: [{{id: s, type: with_lock, inputs: {{lock_key: k, step: {inner}}}}}]}}]\n")
+    ended = project.cli("run", "flow.yaml")
+    assert ended.code == 1
+    assert "AF1307 the templates make a value of more than 64 MiB" in ended.err
+    assert "fix: write the data to a file in a step, and give its path to the next one" in ended.err
+
+
 def test_a_secret_on_the_command_line_is_not_recorded(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_TOKEN", "t0k3n-v4lue")
     monkeypatch.setattr(sys, "argv", ["aetherflow", "t0k3n-v4lue"])

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from aetherflow.core.base.errors import ResolverError
 from aetherflow.core.base.location import DocPath
-from aetherflow.core.kernel.resolver.template import parse_template, render
+from aetherflow.core.kernel.resolver.template import Room, parse_template, render
 from aetherflow.core.kernel.yaml.loader import RawString
 
 InnerStepRoots = Mapping[str, frozenset[str]]
@@ -39,12 +39,14 @@ def render_inputs(
     inputs: Mapping[str, Any], scope: Mapping[str, Any], inner_steps: InnerStepRoots, at: DocPath = ()
 ) -> dict[str, Any]:
     """Render a step's inputs; texts that read a root of an inner step become `Deferred`. Raises as `render` does."""
-    return _each(inputs, inner_steps, at, lambda value, roots, here: _first(value, scope, roots, here))
+    room = Room()
+    return _each(inputs, inner_steps, at, lambda value, roots, here: _first(value, scope, roots, here, room))
 
 
 def complete_inputs(inputs: Mapping[str, Any], added: Mapping[str, Any], inner_steps: InnerStepRoots) -> dict[str, Any]:
     """Render the deferred texts with the roots `added`; `inner_steps` are those of the inner step itself."""
-    return _each(inputs, inner_steps, (), lambda value, roots, _: _later(value, added, roots))
+    room = Room()
+    return _each(inputs, inner_steps, (), lambda value, roots, _: _later(value, added, roots, room))
 
 
 def _each(
@@ -65,29 +67,29 @@ def _each(
     return done
 
 
-def _first(value: Any, scope: Mapping[str, Any], roots: frozenset[str], at: DocPath) -> Any:
+def _first(value: Any, scope: Mapping[str, Any], roots: frozenset[str], at: DocPath, room: Room) -> Any:
     if not roots:
-        return render(value, scope, at)
+        return render(value, scope, at, room)
     if isinstance(value, Mapping):
-        return {key: _first(item, scope, roots, (*at, key)) for key, item in value.items()}
+        return {key: _first(item, scope, roots, (*at, key), room) for key, item in value.items()}
     if isinstance(value, list):
-        return [_first(item, scope, roots, (*at, index)) for index, item in enumerate(value)]
+        return [_first(item, scope, roots, (*at, index), room) for index, item in enumerate(value)]
     if isinstance(value, str) and not isinstance(value, RawString) and _waits(value, roots):
         return Deferred.of(value, scope, at)
-    return render(value, scope, at)
+    return render(value, scope, at, room)
 
 
-def _later(value: Any, added: Mapping[str, Any], roots: frozenset[str]) -> Any:
+def _later(value: Any, added: Mapping[str, Any], roots: frozenset[str], room: Room) -> Any:
     if isinstance(value, Mapping):
-        return {key: _later(item, added, roots) for key, item in value.items()}
+        return {key: _later(item, added, roots, room) for key, item in value.items()}
     if isinstance(value, list):
-        return [_later(item, added, roots) for item in value]
+        return [_later(item, added, roots, room) for item in value]
     if not isinstance(value, Deferred):
         return value
     scope = {**value.scope, **added}
     if _waits(value, roots):  # for a step inside the inner step
         return Deferred.of(value, scope, value.at)
-    return render(str(value), scope, value.at)
+    return render(str(value), scope, value.at, room)
 
 
 def _waits(text: str, roots: frozenset[str]) -> bool:

@@ -29,7 +29,29 @@ _FORBIDDEN = {
     "#}": "there are no comments in templates; use a YAML comment, or mark the text !raw",
     "{}": "empty braces are not a template; mark the text !raw to keep them",
 }
+VALUE_BYTES, STEP_BYTES = 64 << 20, 256 << 20
+"""The most that templates make of one value, as large as an output may be, and of all values of a step."""
 _MISSING = object()
+
+
+class ResolverSizeError(ResolverError):
+    """A value, or all values of a step, would be larger than templates may make them."""
+
+    code = "AF1307"
+
+
+class Room:
+    """How many bytes templates may still make for one step: a short flow could ask for any number of copies."""
+
+    left = STEP_BYTES
+
+    def take(self, size: int) -> None:
+        """Raise ResolverSizeError if a value of this size does not fit."""
+        self.left -= size
+        if size > VALUE_BYTES or self.left < 0:
+            what = "a value of more than 64 MiB" if size > VALUE_BYTES else "values of more than 256 MiB for one step"
+            fix = "write the data to a file in a step, and give its path to the next one"
+            raise ResolverSizeError(f"the templates make {what}", fix=fix)
 
 
 class Token(NamedTuple):
@@ -94,34 +116,44 @@ def has_template(value: Any) -> bool:
     return isinstance(value, list) and any(map(has_template, value))
 
 
-def render(value: Any, scope: Mapping[str, Any], at: DocPath = ()) -> Any:
+def render(value: Any, scope: Mapping[str, Any], at: DocPath = (), room: Room | None = None) -> Any:
     """Render every string value inside `value`, through maps and lists; keys and other scalars stay as they are.
 
-    Raises ResolverMissingKeyError for a path without value and default, ResolverSyntaxError for bad syntax; the
-    error's `at` is the document path of the string, starting from `at`.
+    `room` is shared by all values of a step. Raises ResolverMissingKeyError for a path without value and default,
+    ResolverSyntaxError for bad syntax, ResolverSizeError; the error's `at` is the document path of the string, starting
+    from `at`.
     """
     if isinstance(value, RawString):
         return str(value)
+    room = room or Room()
     if isinstance(value, str):
         try:
-            return _render_text(value, scope)
+            return _render_text(value, scope, room)
         except ResolverError as error:
             error.at = at
             raise
     if isinstance(value, Mapping):
-        return {key: render(item, scope, (*at, key)) for key, item in value.items()}
+        return {key: render(item, scope, (*at, key), room) for key, item in value.items()}
     if isinstance(value, list):
-        return [render(item, scope, (*at, index)) for index, item in enumerate(value)]
+        return [render(item, scope, (*at, index), room) for index, item in enumerate(value)]
     return value
 
 
-def _render_text(text: str, scope: Mapping[str, Any]) -> Any:
+def _render_text(text: str, scope: Mapping[str, Any], room: Room) -> Any:
     if "{" not in text and "}" not in text:
         return text
     template = parse_template(text)
     if (token := template.standalone) is not None:
-        return _copied(_lookup(token, scope))
-    return "".join(part if isinstance(part, str) else _inline(part, _lookup(part, scope)) for part in template.parts)
+        room.take(_size(value := _lookup(token, scope)))
+        return _copied(value)
+    parts, size = [], 0
+    for part in template.parts:
+        parts.append(part if isinstance(part, str) else _inline(part, _lookup(part, scope)))
+        size += _size(parts[-1])
+        if size > VALUE_BYTES:
+            break  # `take` says so
+    room.take(size)
+    return "".join(parts)
 
 
 def _copied(value: Any) -> Any:
@@ -129,6 +161,15 @@ def _copied(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _copied(item) for key, item in value.items()}
     return [_copied(item) for item in value] if isinstance(value, list) else value
+
+
+def _size(value: Any) -> int:
+    """The bytes of all texts in a value in UTF-8, and two for each other one: JSON has no shorter one."""
+    if isinstance(value, str):
+        return len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass"))
+    if isinstance(value, Mapping):
+        return sum(_size(key) + _size(item) for key, item in value.items())
+    return sum(map(_size, value)) if isinstance(value, list) else 2
 
 
 def _lookup(token: Token, scope: Mapping[str, Any]) -> Any:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from aetherflow.core.base.errors import OutputError, ResolverError, StepError
 from aetherflow.core.contracts.written import as_written
-from aetherflow.core.kernel.resolver.template import render
+from aetherflow.core.kernel.resolver.template import Room, render
 from aetherflow.core.kernel.sequencing.execution import StepFailedError, Work
 from aetherflow.core.kernel.sequencing.steps import StepRunner
 from aetherflow.core.kernel.state.records import StepKey
@@ -97,7 +97,8 @@ def _labels(runner: StepRunner, work: Work, values: list[Any]) -> list[str | Non
         return [None] * len(values)
     scope, at = runner.values.scope(work.job, {}), (*work.path, "for_each", "key")
     try:
-        found = [render(key, {**scope, "item": value}, at) for value in values]
+        room = Room()
+        found = [render(key, {**scope, "item": value}, at, room) for value in values]
     except ResolverError as error:
         raise StepFailedError(error, work.step, at) from error
     texts = [each if isinstance(each, str) else to_json(each) for each in found]
