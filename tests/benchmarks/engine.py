@@ -7,7 +7,6 @@ that a drifting machine and disk hit all alike; medians.
 """
 
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -128,5 +127,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    os.environ.pop("AETHERFLOW_FAILPOINT", None)
     sys.exit(main())

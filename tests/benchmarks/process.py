@@ -6,7 +6,6 @@ the work. State files stand on a real disk: in $BENCH_ROOT, else in .bench of th
     make bench
 """
 
-import os
 import resource
 import statistics
 import subprocess
@@ -78,5 +77,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    os.environ.pop("AETHERFLOW_FAILPOINT", None)
     sys.exit(main())

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aetherflow.core.base import durable
-from aetherflow.core.base.durable import failpoint
 from aetherflow.core.cli import main
+from aetherflow.core.testing.failpoints import arm
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -26,7 +26,7 @@ def attempt(setting: str = "", run_id: str = "r") -> int:
     if child == 0:  # pragma: no cover
         code = 99
         try:
-            failpoint.setting = setting  # what the environment variable sets in a process of its own
+            arm(setting)
             code = _run(run_id)
         finally:
             os._exit(code)

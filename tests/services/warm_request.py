@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 EXECUTABLE = "AETHERFLOW_TESTS_EXECUTABLE"
 """Environment variable with what a forked command takes for `sys.executable`, and so starts; its children have none."""
+FAILPOINT = "AETHERFLOW_TESTS_FAILPOINT"
+"""Environment variable that arms the failpoints of a forked command, not of its children; the product reads none."""
 LENGTH = 8
 """Bytes of the length before each object."""
 APART = ("unshare", "--uts", "--mount")

@@ -40,7 +40,17 @@ from typing import Any
 import huge_pages
 import immortal
 from measuring import measured
-from warm_request import DESCRIPTORS, EXECUTABLE, UNPRIVILEGED, NotWarmError, Request, is_open, receive, send
+from warm_request import (
+    DESCRIPTORS,
+    EXECUTABLE,
+    FAILPOINT,
+    UNPRIVILEGED,
+    NotWarmError,
+    Request,
+    is_open,
+    receive,
+    send,
+)
 
 PACKAGES = (
     "aetherflow.core",
@@ -340,11 +350,17 @@ def become(
     _take_options(filters)
     if not _is_command(request.argv) or other_distributions(seen, sys.path):
         forget_distributions()
-    from aetherflow.core.base.durable import failpoint
-
-    failpoint.setting = os.environ.get(failpoint.VARIABLE, "")
+    if setting := os.environ.pop(FAILPOINT, ""):
+        _arm(setting)
     if str(SCRAMBLED) in sys.path:
         runpy.run_path(str(SCRAMBLED / "sitecustomize.py"))
+
+
+def _arm(setting: str) -> None:
+    """Arm the failpoints by the one file of the test kit: an import of the kit takes a start's time, for pytest."""
+    import aetherflow.core
+
+    runpy.run_path(str(Path(aetherflow.core.__path__[0], "testing", "failpoints.py")))["arm"](setting)
 
 
 def _refuse(request: Request) -> None:

@@ -54,7 +54,7 @@ class Scene:
 
     def sync(self, failpoint: str = "", *more: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "aetherflow.core", "bundle", "sync", "--bundle-manifest", "bundle.yaml", *more]
-        env = {**self.env, "AETHERFLOW_FAILPOINT": failpoint} if failpoint else self.env
+        env = {**self.env, "AETHERFLOW_TESTS_FAILPOINT": failpoint} if failpoint else self.env
         return warm.run(command, cwd=self.folder, env=env, capture_output=True, text=True, check=False, timeout=60)
 
     def active_tree(self) -> dict[str, str] | None:

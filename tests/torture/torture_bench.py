@@ -22,8 +22,8 @@ from typing import Any
 import pytest
 
 import torture_steps
-from aetherflow.core.base.durable import failpoint as failpoints
 from aetherflow.core.cli import main
+from aetherflow.core.testing.failpoints import arm
 from torture_flows import Reference
 from torture_tier import full
 from warm import true_start
@@ -108,7 +108,7 @@ class Bench:
                 signal.alarm(self.hang_seconds)
                 os.chdir(self.folder)
                 os.environ.update(self.env)
-                failpoints.setting = failpoint  # what the environment variable sets in a process of its own
+                arm(failpoint)
                 if before is not None:
                     before()
                 sys.argv = ["aetherflow", *(arguments or RUN)]  # which a refused start writes down

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aetherflow.core.base.durable import failpoint as failpoints
+from aetherflow.core.testing.failpoints import arm
 from aetherflow.scheduler.document.reading import load_schedule
 from aetherflow.scheduler.launchers import Launcher, Outcome, Running, RunRequest
 from aetherflow.scheduler.loop.loop import Scheduler
@@ -215,7 +215,7 @@ def scheduler(world: World, document: Path, until: int, failpoint: str = "") -> 
             world.until = until
             WorldLauncher.world = world
             clock = WorldClock(world)
-            failpoints.setting = failpoint
+            arm(failpoint)
             if failpoint:
                 world.leave()
                 keep_time(clock, world)

@@ -20,12 +20,12 @@ from typing import Any
 import pytest
 
 from aetherflow.core.base import durable
-from aetherflow.core.base.durable import failpoint as failpoints
 from aetherflow.core.kernel.locks.records import Owner
 from aetherflow.core.kernel.locks.store import LockStore
 from aetherflow.core.runtime.notify import start
 from aetherflow.core.runtime.notify.start import SendRequest
 from aetherflow.core.runtime.sending.sender import KEY, send_all
+from aetherflow.core.testing.failpoints import arm
 from aetherflow.scheduler.cli.app import main as scheduler_main
 from aetherflow.scheduler.document.reading import load_schedule
 from aetherflow.scheduler.runs.notifying import send_request_of
@@ -131,7 +131,7 @@ class Night:
                 signal.alarm(HANG_SECONDS)
                 os.chdir(self.bench.folder)
                 os.environ.update(self.bench.env)
-                failpoints.setting = failpoint
+                arm(failpoint)
                 _begin()
                 with (
                     self.bench.errors.open("w") as err,

@@ -169,13 +169,13 @@ def test_a_page_is_written_whole_or_not_at_all(night: "Project") -> None:
     show = ("runs", "show", "bad", "--html", "run.html")
     assert night.command(*show).code == 0
     before = page.read_bytes()
-    assert night.command(*show, env={"AETHERFLOW_FAILPOINT": f"log:{log}"}).code == 0
+    assert night.command(*show, env={"AETHERFLOW_TESTS_FAILPOINT": f"log:{log}"}).code == 0
     points = log.read_text().splitlines()
     assert any(name == "rename run.html" for name in points)
     for number, name in enumerate(points, 1):
         page.write_bytes(before)
         for action in ("", ":torn"):
-            killed = night.command(*show, env={"AETHERFLOW_FAILPOINT": f"{number}{action}"})
+            killed = night.command(*show, env={"AETHERFLOW_TESTS_FAILPOINT": f"{number}{action}"})
             assert killed.code == -9, name
             assert page.read_bytes()[:15] == b"<!doctype html>"
             assert page.read_bytes().endswith(b"</html>\n") or page.read_bytes().endswith(b"</html>")

@@ -608,7 +608,7 @@ def test_a_migration_that_is_cut_off_is_done_anew(data: OldData, file: str, acti
     module, *arguments = MIGRATIONS[file]
 
     def migrates(failpoint: str = "") -> int:
-        env = {**os.environ, "AETHERFLOW_FAILPOINT": failpoint}
+        env = {**os.environ, "AETHERFLOW_TESTS_FAILPOINT": failpoint}
         command = [sys.executable, "-m", module, *arguments]
         return warm.run(command, env=env, capture_output=True, timeout=60, check=False).returncode
 

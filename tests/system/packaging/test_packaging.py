@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
+from brokers import redis_running
 from torture_tier import TIER
 from uv_program import build_all, uv
 
@@ -337,6 +338,33 @@ def test_the_oldest_supported_libraries_work(environment: Path, dist: Path, tmp_
     misspelt = run([aetherflow, "run", "flow.yaml", "--nope"], tmp_path)
     assert misspelt.returncode == 2
     assert "Traceback" not in misspelt.stderr
+
+
+@pytest.mark.slow
+def test_no_variable_arms_failpoints(environment: Path, dist: Path, tmp_path: Path) -> None:
+    """Neither of a run, nor of a scheduler, a worker and what they start."""
+    uv("pip", "install", "--python", environment / "bin/python", "--find-links", dist, "aetherflow-scheduler[celery]",
+       "-c", ROOT / "constraints.txt", cwd=tmp_path)  # fmt: skip
+    points, log = tmp_path / "points", tmp_path / "worker.log"
+    (tmp_path / "flow.yaml").write_text(FLOW)
+    item = {"id": "only", "cron": "@daily", "flow": "flow.yaml", "launcher": "celery"}
+    (tmp_path / "scheduler.yaml").write_text(json.dumps({"timezone": "UTC", "state": "ledger.sqlite", "items": [item]}))
+    with redis_running() as url:
+        armed = ["env", f"AETHERFLOW_FAILPOINT=log:{points}", f"AETHERFLOW_BROKER_URL={url}"]
+        done = run([*armed, environment / "bin/aetherflow", "run", "flow.yaml"], tmp_path)
+        assert done.returncode == 0, done.stderr
+        places = {"AETHERFLOW_WORK_ROOT": f"{tmp_path}/work", "AETHERFLOW_STATE_ROOT": f"{tmp_path}/state"}
+        argv = [*armed, str(environment / "bin/aetherflow-scheduler"), "worker", "--concurrency", "1"]
+        with log.open("wb") as out, subprocess.Popen(
+            argv, cwd=tmp_path, env={**os.environ, **places}, stdout=out, stderr=out
+        ) as worker:  # fmt: skip
+            try:
+                words = ["run-item", "scheduler.yaml", "only"]
+                done = run([*armed, environment / "bin/aetherflow-scheduler", *words], tmp_path)
+            finally:
+                worker.terminate()
+    assert done.returncode == 0, f"{done.stderr}\n{log.read_text()}"
+    assert not points.exists(), points.read_text()
 
 
 @pytest.mark.slow

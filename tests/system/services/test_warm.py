@@ -489,7 +489,6 @@ SHELLS = {
     "variables and folder": "mkdir x && cd x && A=1 CODE=0 aetherflow run ../flow.yaml --run-id r -q; echo $?",
     "terminated": f"{BEGIN}; kill $!; wait $!; echo $?",
     "killed": f"{BEGIN}; kill -9 $!; wait $!; echo $?",
-    "kills itself": "AETHERFLOW_FAILPOINT=3 aetherflow run flow.yaml --run-id r -q; echo $?",
     "umask and group": "umask 077; aetherflow run flow.yaml --run-id r -q 2>/dev/null; echo $?; ls -l work",
     "own module": "mkdir s; echo 1/0 > s/yaml.py; PYTHONPATH=s aetherflow validate flow.yaml 2>&1 | tail -1",
 }

@@ -23,7 +23,6 @@ WORDS = {
     "aetherflow-core": "this distribution",
     "run_flow": "the function of aetherflow.core and of its runner",
     "fail": "a value of --if-busy",
-    "sleep": "an action of a fail point",
     "file": "a key of reports: the file of a problem",
     "os": "the operating system's environment, as a source of values",
 }

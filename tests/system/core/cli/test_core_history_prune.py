@@ -17,6 +17,7 @@ import pytest
 import warm
 from aetherflow.core.base.durable import failpoint
 from aetherflow.core.kernel.state import pruning
+from aetherflow.core.testing.failpoints import Action
 from chained import chain_again
 
 if TYPE_CHECKING:
@@ -151,14 +152,14 @@ def test_kill_9_at_every_point_of_pruning(three: "Project") -> None:
     subprocess.run(["cp", "-a", str(three.states), str(saved)], check=True)
     names = three.folder / "points"
     command = ("runs", "prune", "--keep-last", "1")
-    assert three.command(*command, env={"AETHERFLOW_FAILPOINT": f"log:{names}"}).code == 0
+    assert three.command(*command, env={"AETHERFLOW_TESTS_FAILPOINT": f"log:{names}"}).code == 0
     expected = sorted(path.relative_to(three.states) for path in three.states.rglob("*"))
     count = len(names.read_text().splitlines())
     assert count > 15
     for point in range(1, count + 1, 3):
         subprocess.run(["rm", "-rf", str(three.states)], check=True)
         subprocess.run(["cp", "-a", str(saved), str(three.states)], check=True)
-        assert three.command(*command, env={"AETHERFLOW_FAILPOINT": str(point)}).code == -signal.SIGKILL
+        assert three.command(*command, env={"AETHERFLOW_TESTS_FAILPOINT": str(point)}).code == -signal.SIGKILL
         assert run_ids(three)[-1] == "3"
         assert three.cli("state", "check", "--flow", "f", "--read-data").code == 0, point
         assert three.cli(*command).code == 0
@@ -191,9 +192,9 @@ def test_many_runs_go_in_one_transaction(project: "Project", monkeypatch: pytest
         assert project.cli("run", "flow.yaml", "--run-id", f"r{number}").code == 0
     names = project.folder / "points"
     monkeypatch.setattr(pruning, "AT_ONCE", 2)
-    monkeypatch.setattr(failpoint, "setting", f"log:{names}")
+    monkeypatch.setattr(failpoint, "act", Action(f"log:{names}"))
     pruned = project.cli("runs", "prune", "--keep-last", "1", "--yes")
-    monkeypatch.setattr(failpoint, "setting", "")
+    monkeypatch.setattr(failpoint, "act", None)
     assert (pruned.code, "deleted 5 runs" in pruned.out) == (0, True), pruned.err
     points = names.read_text().splitlines()
     assert [name for name in points if name.startswith("commit delete")] == [

@@ -142,7 +142,7 @@ def test_a_repeated_step_begins_as_a_whole_or_not_at_all(project: "Project", ser
         ran = project.command("run", "flow.yaml", "--run-id", run_id)
         assert ran.code == 0, ran.err
     again = ["resume", "r1", "--from-step", "a.second"]
-    assert project.command(*again, env={"AETHERFLOW_FAILPOINT": f"log:{log}"}).code == 0
+    assert project.command(*again, env={"AETHERFLOW_TESTS_FAILPOINT": f"log:{log}"}).code == 0
     points = log.read_text().splitlines()
     assert points.count("commit begin run") == 1
     killed_at = points.index("commit begin run") + 1
@@ -152,7 +152,7 @@ def test_a_repeated_step_begins_as_a_whole_or_not_at_all(project: "Project", ser
 
     before = shown()
     again[1] = "r2"
-    killed = project.command(*again, env={"AETHERFLOW_FAILPOINT": str(killed_at)})
+    killed = project.command(*again, env={"AETHERFLOW_TESTS_FAILPOINT": str(killed_at)})
     assert killed.code == -signal.SIGKILL
     assert shown() == before
     assert project.command("state", "check", state_of(server), "--read-data").code == 0

@@ -124,7 +124,7 @@ def test_no_kill_leaves_an_item_of_nobody(bench: "Bench") -> None:
     bench.flow(["true"])
     document(bench, "real/scheduler.yaml", "a")
     points = bench.folder / "points"
-    bench.command("tick", "real/scheduler.yaml", "-q", AETHERFLOW_FAILPOINT=f"log:{points}")
+    bench.command("tick", "real/scheduler.yaml", "-q", AETHERFLOW_TESTS_FAILPOINT=f"log:{points}")
     names = points.read_text().splitlines()
     Path(bench.folder / "ledger.sqlite").unlink()
     for left in bench.folder.glob("ledger.sqlite-*"):
@@ -132,5 +132,5 @@ def test_no_kill_leaves_an_item_of_nobody(bench: "Bench") -> None:
     shutil.rmtree(bench.folder / "ledger.sqlite.d")
     shutil.rmtree(bench.folder / "state/scheduler")  # where the ledger is is noted once: the points are the same again
     number = names.index("committed sync items") + 1
-    bench.command("tick", "real/scheduler.yaml", "-q", code=-9, AETHERFLOW_FAILPOINT=str(number))
+    bench.command("tick", "real/scheduler.yaml", "-q", code=-9, AETHERFLOW_TESTS_FAILPOINT=str(number))
     assert files(bench) == {str(bench.folder / "real/scheduler.yaml")}

@@ -103,7 +103,7 @@ def test_nobody_runs_again_what_was_forgotten(known: "Bench") -> None:
 def test_a_kill_in_the_middle_leaves_nothing_that_is_thought_lost(known: "Bench") -> None:
     names = known.folder / "points"
     copy = (known.folder / "ledger.sqlite").read_bytes()
-    known.command("prune", "scheduler.yaml", "--before", BEFORE, AETHERFLOW_FAILPOINT=f"log:{names}")
+    known.command("prune", "scheduler.yaml", "--before", BEFORE, AETHERFLOW_TESTS_FAILPOINT=f"log:{names}")
     points = names.read_text().splitlines()
     assert {"commit prune begins", "commit prune", "commit prune ends"} <= set(points)
     for number in range(1, len(points) + 1):
@@ -111,7 +111,7 @@ def test_a_kill_in_the_middle_leaves_nothing_that_is_thought_lost(known: "Bench"
             left.unlink()
         (known.folder / "ledger.sqlite").write_bytes(copy)
         code = -signal.SIGKILL
-        known.command("prune", "scheduler.yaml", "--before", BEFORE, code=code, AETHERFLOW_FAILPOINT=str(number))
+        known.command("prune", "scheduler.yaml", "--before", BEFORE, code=code, AETHERFLOW_TESTS_FAILPOINT=str(number))
         with known.ledger() as ledger:
             found = audit(known.load(), ledger, None, from_ms(known.clock.wall), led=False)
         assert found.gaps == [], points[number - 1]

@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-from aetherflow.core.base.durable import failpoint
+from aetherflow.core.testing.failpoints import arm
 from aetherflow.scheduler.ledger.known import note_schedule
 from scheduler_bench import Bench, day
 from torture_tier import sample, sized
@@ -39,7 +39,7 @@ def forked(bench: "Bench", setting: str, minutes: float) -> int:
     if child == 0:  # pragma: no cover
         code = 99
         try:
-            failpoint.setting = setting
+            arm(setting)
             bench.launcher.codes = {} if "start c-20260302T120200Z" in launched(bench) else {"c": [1]}
             bench.minutes(minutes)
             code = 0
@@ -165,7 +165,7 @@ def test_kill_9_of_a_real_pass_with_real_runs(bench: "Bench") -> None:
     bench.flow(["sh", "-c", script], "flow")
     bench.schedule_of(item, {"id": "b", "after": "a", "since": item["since"], "misfire": "all"})
     names = bench.folder / "points"
-    bench.command("tick", "scheduler.yaml", AETHERFLOW_FAILPOINT=f"log:{names}")
+    bench.command("tick", "scheduler.yaml", AETHERFLOW_TESTS_FAILPOINT=f"log:{names}")
     number = len(names.read_text().splitlines())
     assert number > 60
     for point in sample(list(range(1, number + 1)), sized(3, 10_000), "scheduler real kill"):
@@ -173,7 +173,7 @@ def test_kill_9_of_a_real_pass_with_real_runs(bench: "Bench") -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         # Runs that end together share a transaction: the last few points do not come in every pass.
         code = -signal.SIGKILL if point <= number - 8 else None
-        bench.command("tick", "scheduler.yaml", code=code, AETHERFLOW_FAILPOINT=str(point))
+        bench.command("tick", "scheduler.yaml", code=code, AETHERFLOW_TESTS_FAILPOINT=str(point))
         bench.command("tick", "scheduler.yaml")
         label = f"kill at {point}"
         assert bench.rows("SELECT status FROM slots") == [("SUCCESS",)] * 4, label

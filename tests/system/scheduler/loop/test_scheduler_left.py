@@ -135,12 +135,14 @@ def killed_at(bench: "Bench", point: str, nth: int, *arguments: str) -> None:
     forget()
     points, go = bench.folder / "points", bench.folder / "go"
     go.touch()
-    bench.command(*arguments, AETHERFLOW_FAILPOINT=f"log:{points}", AETHERFLOW_STATE_ROOT=f"{bench.folder}/rehearsal")
+    bench.command(
+        *arguments, AETHERFLOW_TESTS_FAILPOINT=f"log:{points}", AETHERFLOW_STATE_ROOT=f"{bench.folder}/rehearsal"
+    )
     found = [number for number, name in enumerate(points.read_text().splitlines(), 1) if name.startswith(point)]
     forget()
     for path in (go, bench.folder / "begun", bench.folder / "ran"):
         path.unlink(missing_ok=True)
-    bench.command(*arguments, code=-signal.SIGKILL, AETHERFLOW_FAILPOINT=f"{found[nth - 1]}:kill")
+    bench.command(*arguments, code=-signal.SIGKILL, AETHERFLOW_TESTS_FAILPOINT=f"{found[nth - 1]}:kill")
 
 
 def test_a_run_whose_process_nobody_wrote_down_is_waited_for(bench: "Bench", until: Callable[..., Any]) -> None:

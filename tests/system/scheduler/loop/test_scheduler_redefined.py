@@ -58,7 +58,7 @@ def test_years_that_an_earlier_since_adds_are_entered_in_steps(bench: "Bench") -
     names = bench.folder / "points"
     copy = bench.folder / "copy.sqlite"
     shutil.copy(bench.folder / "ledger.sqlite", copy)
-    bench.command("tick", "scheduler.yaml", AETHERFLOW_FAILPOINT=f"log:{names}")
+    bench.command("tick", "scheduler.yaml", AETHERFLOW_TESTS_FAILPOINT=f"log:{names}")
     points = names.read_text().splitlines()
     steps = [number for number, name in enumerate(points, 1) if name == "commit extend"]
     assert len(steps) == 3  # of 5,000 slots
@@ -66,7 +66,7 @@ def test_years_that_an_earlier_since_adds_are_entered_in_steps(bench: "Bench") -
         left.unlink()
     shutil.copy(copy, bench.folder / "ledger.sqlite")
     code = -signal.SIGKILL
-    bench.command("tick", "scheduler.yaml", code=code, AETHERFLOW_FAILPOINT=str(steps[1]))
+    bench.command("tick", "scheduler.yaml", code=code, AETHERFLOW_TESTS_FAILPOINT=str(steps[1]))
     bench.command("audit", "scheduler.yaml", "--fail-on", "none")
     bench.command("tick", "scheduler.yaml", "-q")
     found = json.loads(bench.command("audit", "scheduler.yaml", "--fail-on", "none", "--json"))

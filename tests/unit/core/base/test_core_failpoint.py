@@ -2,7 +2,6 @@
 
 import errno
 import io
-import itertools
 import os
 import signal
 import threading
@@ -13,6 +12,9 @@ from typing import Never
 import pytest
 
 from aetherflow.core.base.durable import failpoint
+from aetherflow.core.base.durable.failpoint import hit
+from aetherflow.core.testing import failpoints
+from aetherflow.core.testing.failpoints import arm
 
 
 class EndedError(BaseException):
@@ -36,33 +38,33 @@ def ends(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(os, "kill", kill)
     monkeypatch.setattr(signal, "pthread_kill", stop)
-    monkeypatch.setattr(failpoint, "_hits", itertools.count(1))
+    monkeypatch.setattr(failpoint, "act", None)
     return found
 
 
 def test_only_the_point_that_is_named_fails(ends: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failpoint, "setting", "2:raise")
-    failpoint.hit("first")
+    arm("2:raise")
+    hit("first")
     with pytest.raises(RuntimeError, match="failpoint second"):
-        failpoint.hit("second")
-    failpoint.hit("third")
+        hit("second")
+    hit("third")
     assert ends == []
 
 
 @pytest.mark.parametrize(("name", "number"), [("enospc", errno.ENOSPC), ("eio", errno.EIO)])
 def test_a_full_or_broken_disk(ends: list[int], monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
-    monkeypatch.setattr(failpoint, "setting", f"1:{name}")
+    arm(f"1:{name}")
     with pytest.raises(OSError, match="point") as caught:
-        failpoint.hit("point")
+        hit("point")
     assert (caught.value.errno, ends) == (number, [])
 
 
 def test_a_pause(ends: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     # not `time.sleep` itself: threads of other tests' connectors may sleep meanwhile
-    monkeypatch.setattr(failpoint, "time", SimpleNamespace(sleep=slept.append))
-    monkeypatch.setattr(failpoint, "setting", "1:sleep=0.5")
-    failpoint.hit("point")
+    monkeypatch.setattr(failpoints, "time", SimpleNamespace(sleep=slept.append))
+    arm("1:sleep=0.5")
+    hit("point")
     assert (slept, ends) == ([0.5], [])
 
 
@@ -79,10 +81,10 @@ def test_a_pause(ends: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_written_when_the_process_ends(
     ends: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, action: str, number: int, written: bytes
 ) -> None:
-    monkeypatch.setattr(failpoint, "setting", f"1:{action}")
+    arm(f"1:{action}")
     path = tmp_path / "file"
     with path.open("wb", buffering=io.DEFAULT_BUFFER_SIZE) as stream:
         with pytest.raises(EndedError):
-            failpoint.hit("point", stream, b"0123456789")
+            hit("point", stream, b"0123456789")
         assert path.read_bytes() == written, "it is in the file, and not only in the buffer"
     assert ends == [number]

@@ -1,6 +1,5 @@
 """Copying states between files: run by run, safe to repeat, compared at the end."""
 
-import itertools
 import json
 import sqlite3
 from contextlib import closing
@@ -13,6 +12,7 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.durable import failpoint
 from aetherflow.core.kernel.state.ownership import RunLock
 from aetherflow.core.runtime.state_copy import copy_states
+from aetherflow.core.testing.failpoints import Action
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -98,8 +98,7 @@ def test_wherever_it_is_killed_it_is_finished_by_doing_it_again(
     while True:
         target = project.folder / f"killed-{number}"
         with monkeypatch.context() as failing:
-            failing.setattr(failpoint, "setting", f"{number}:raise")
-            failing.setattr(failpoint, "_hits", itertools.count(1))
+            failing.setattr(failpoint, "act", Action(f"{number}:raise"))
             try:
                 copy_states(root, target)
                 break

@@ -21,10 +21,11 @@ from typing import IO, Any
 from pydantic import BaseModel
 
 from aetherflow.core.api import ConnectorBase, get_connector, register_connector
-from aetherflow.core.base.durable import failpoint
+from aetherflow.core.base.durable.failpoint import hit
 from aetherflow.core.kernel.sequencing.run_errors import RunFailedError, RunInterruptedError, RunUnknownError
 from aetherflow.core.runner import run_flow
 from aetherflow.core.testing.crash_runs import MARK
+from aetherflow.core.testing.failpoints import arm
 
 
 class _Block:
@@ -39,20 +40,20 @@ class _Block:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> Any:
-        failpoint.hit(f"{MARK}before the end of {self._name}")
+        hit(f"{MARK}before the end of {self._name}")
         ended = self._inner.__exit__(kind, error, trace)
-        failpoint.hit(f"{MARK}after the end of {self._name}")
+        hit(f"{MARK}after the end of {self._name}")
         return ended
 
 
 def _marked(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     @wraps(function)
     def call(*given: Any, **named: Any) -> Any:
-        failpoint.hit(f"{MARK}before {name}")
+        hit(f"{MARK}before {name}")
         result = function(*given, **named)
         if hasattr(type(result), "__exit__") and hasattr(type(result), "__enter__"):
             return _Block(result, name)
-        failpoint.hit(f"{MARK}after {name}")
+        hit(f"{MARK}after {name}")
         return result
 
     return call
@@ -142,7 +143,7 @@ def run(told: dict[str, Any], imports: IO[str]) -> int:
             os.dup2(output, stream)
         os.environ.clear()
         os.environ.update(told["env"])
-        failpoint.setting = told["failpoint"]
+        arm(told["failpoint"])
         signal.alarm(told["seconds"])
         code = finish(told["run_id"])
         imports.write(" ".join(name for name in list(sys.modules) if name not in known))

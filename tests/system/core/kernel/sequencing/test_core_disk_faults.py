@@ -32,7 +32,7 @@ jobs:
 
 def points(project: "Project") -> list[str]:
     names = project.folder / "points"
-    setting = {"AETHERFLOW_FAILPOINT": f"log:{names}"}
+    setting = {"AETHERFLOW_TESTS_FAILPOINT": f"log:{names}"}
     assert project.command("run", "flow.yaml", "--run-id", "r", env=setting).code == 0
     durable.remove_tree(project.states)
     durable.remove_tree(project.work)
@@ -40,7 +40,7 @@ def points(project: "Project") -> list[str]:
 
 
 def kill_at(project: "Project", point: int) -> None:
-    code = project.command("run", "flow.yaml", "--run-id", "r", env={"AETHERFLOW_FAILPOINT": str(point)}).code
+    code = project.command("run", "flow.yaml", "--run-id", "r", env={"AETHERFLOW_TESTS_FAILPOINT": str(point)}).code
     assert code == -signal.SIGKILL
 
 

@@ -202,16 +202,6 @@ def test_a_second_kill_during_the_resume(swept: "Project") -> None:
         forget(swept)
 
 
-def test_the_variable_works_in_a_process_of_its_own(project: "Project") -> None:
-    project.flow("jobs: [{id: a, steps: [{id: s, type: external.process, inputs: {command: [env]}}]}]\n")
-    names = project.folder / "points"
-    result = project.command("run", "flow.yaml", env={"AETHERFLOW_FAILPOINT": f"log:{names}"})
-    assert result.code == 0
-    assert "spawn env" in names.read_text()
-    assert "AETHERFLOW_FAILPOINT" not in result.err, "children do not inherit it"
-    assert project.command("run", "flow.yaml", env={"AETHERFLOW_FAILPOINT": "3"}).code == -signal.SIGKILL
-
-
 def test_parts_of_a_dead_process_are_removed_and_other_files_are_not(
     swept: "Project", wait_for: Callable[..., None]
 ) -> None:

@@ -386,11 +386,10 @@ def test_a_sender_that_ends_anywhere_loses_nothing(
         if name == point:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(failpoint, "setting", "on")
-    monkeypatch.setattr(failpoint, "_act", stop)
+    monkeypatch.setattr(failpoint, "act", stop)
     with pytest.raises(KeyboardInterrupt):
         telling.send()
-    monkeypatch.setattr(failpoint, "setting", "")
+    monkeypatch.setattr(failpoint, "act", None)
     telling.send()
     ids = [message.id for message in telling.got]
     assert len(set(ids)) == 1

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from aetherflow.core.base.durable.failpoint import VARIABLE, hit
+from aetherflow.core.base.durable.failpoint import hit
 
 TICK_SECONDS = 0.02
 """Poll interval where the system has no descriptor that signals the end of a child (macOS)."""
@@ -100,7 +100,6 @@ def spawn(
     Its stdout and stderr are pipes, or given files, which the child can go on writing when its parent dies.
     """
     hit(f"spawn {Path(argv[0]).name}")
-    env = {key: value for key, value in env.items() if key != VARIABLE}
     return ChildProcess(argv, cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr)
 
 
@@ -111,7 +110,7 @@ _detached: list[int] = []
 def spawn_detached(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], output: IO[bytes]) -> int:
     """Start a process in a session of its own that outlives this one; returns its pid.
 
-    It inherits no descriptor but `output`, for stdout and stderr, and no failpoint.
+    It inherits no descriptor but `output`, for stdout and stderr.
     """
     hit(f"spawn {Path(argv[0]).name}")
     for pid in list(_detached):  # of a process that lives long, such as a scheduler
@@ -119,7 +118,6 @@ def spawn_detached(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], ou
             if os.waitpid(pid, os.WNOHANG)[0] == 0:
                 continue
         _detached.remove(pid)
-    env = {key: value for key, value in env.items() if key != VARIABLE}
     process = subprocess.Popen(
         list(argv), cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
     )

@@ -26,6 +26,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from aetherflow.core.base.errors import UsageError
 from aetherflow.core.base.secret_names import is_secret_name
 from aetherflow.core.runtime.processes.fork_messages import (
     ENDED,
@@ -222,7 +223,10 @@ def _import_below(package: str) -> None:
     for found in pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}."):
         if found.name.rpartition(".")[2] in LEFT_OUT:
             continue
-        importlib.import_module(found.name)
+        try:
+            importlib.import_module(found.name)
+        except UsageError:  # without the library of an extra; a run that uses it says so
+            continue
         if found.ispkg:
             _import_below(found.name)
 
