@@ -83,6 +83,25 @@ def test_we_verify_what_ssh_keygen_signs(site: Site, keygen: str, kind: str, has
     site.call("bundle", "sync")
 
 
+def test_two_people_sign_with_either_program(site: Site, keygen: str) -> None:
+    site.policy.write_text("version: 1\nbundles: {signers: allowed_signers, threshold: 2}\n")
+    site.key.path.unlink()
+    bob = site.project.folder / "bob"
+    lines = f"nightly,a@x {made(keygen, site.key.path, 'ed25519')}", f"nightly,b@x {made(keygen, bob, 'rsa')}"
+    site.allow(*lines)
+    site.sign()
+    refused(site, "AF7011")
+    words = ["-q", "-Y", "sign", "-n", NAMESPACE, "-f", str(bob)]
+    with (site.release / STATEMENT).open("rb") as statement, (site.release / SIGNATURE).open("ab") as signature:
+        subprocess.run([keygen, *words], check=True, stdin=statement, stdout=signature, stderr=subprocess.DEVNULL)
+    assert len(site.document("bundle", "sync")["signature"]["signatures"]) == 2
+    assert site.sign()["signatures"] == 2, "that of ssh-keygen stays"
+    site.call("bundle", "verify", "release")
+    for line in lines:  # ssh-keygen looks at the first signature
+        site.allow(line)
+        assert good(keygen, site) == ("b@x" in line)
+
+
 def test_an_encrypted_key_of_ssh_keygen(site: Site, keygen: str, monkeypatch: pytest.MonkeyPatch) -> None:
     site.key.path.unlink()
     site.allow(f"nightly {made(keygen, site.key.path, 'ed25519', 'open sesame')}")

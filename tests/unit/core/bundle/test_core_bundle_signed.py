@@ -18,15 +18,14 @@ def test_a_signed_bundle_is_synced_and_run(site: Site) -> None:
     assert (made["version"], made["files"], made["plugins_lock"]) == (1, 4, None)
     assert made["allowed_signers"] == f'nightly namespaces="aetherflow-bundle" {site.key.line}'
     signed = site.document("bundle", "sync")["signature"]
-    assert signed == {
-        "version": 1,
-        "content": made["content"],
-        "plugins_lock": None,
+    by = {
         "key": made["key"],
         "key_type": "ssh-ed25519",
         "signer": f"{site.signers}:1:1",
         "comment": "ci@example",
     }
+    about = {"version": 1, "content": made["content"], "plugins_lock": None}
+    assert signed == {**about, **by, "signatures": [{**by, "person": None}]}
     site.call("run", "--run-id", "r1", "-q")
     shown = site.project.cli("runs", "show", "r1").out
     assert f", signed as version 1 by {made['key']}\n" in shown
@@ -43,6 +42,7 @@ def too_early(site: Site) -> None:
 
 
 def by_a_stranger(site: Site) -> None:
+    (site.release / SIGNATURE).unlink(missing_ok=True)
     site.sign(key=make_key(site.project.folder / "stranger"))
 
 

@@ -1,7 +1,7 @@
 """OpenSSH's file `allowed_signers`: which key may sign for whom, for what, and how long. Read as ssh-keygen reads it.
 
 A line is `PRINCIPALS [OPTIONS] KEYTYPE BASE64 [COMMENT]`. A principal is the id of a bundle: `sales-*` stands for all
-bundles whose ids begin so.
+bundles whose ids begin so. A principal with `@`, which no id has, is the person to whom the key belongs.
 """
 
 import base64
@@ -33,6 +33,16 @@ class Line(NamedTuple):
     """A pattern list; None: all."""
     valid_after: dt.datetime | None = None
     valid_before: dt.datetime | None = None
+    people: tuple[str, ...] = ()
+    """The principals with `@`, in lower case."""
+
+    def person(self) -> str:
+        """Return the person to whom the key belongs. SpecError unless the line names exactly one, without a pattern."""
+        if len(self.people) == 1 and not set(self.people[0]) & set("*?"):
+            return self.people[0]
+        message = "the line names no person" if not self.people else f"{', '.join(self.people)} is not one person"
+        fix = "write the person next to the ids of bundles, without blanks: nightly,alice@example.com"
+        raise _wrong(self.at, f"{message}, and the policy's threshold counts people", fix)
 
     def why_not_for(self, namespace: str) -> str | None:
         """Why the key may not sign in a namespace; None if it may."""
@@ -76,7 +86,9 @@ def _lines(path: Path, text: str, principal: str) -> Iterator[Line]:
             continue
         principals, rest = _first_word(at, rest)
         if matches(principal, principals):
-            yield _line(at, rest)
+            names = {each.strip().lower() for each in principals.split(",")}
+            people = sorted(each for each in names if "@" in each and not each.startswith("!"))
+            yield _line(at, rest)._replace(people=tuple(people))
 
 
 def _first_word(at: Location, text: str) -> tuple[str, str]:

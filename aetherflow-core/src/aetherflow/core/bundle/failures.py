@@ -63,6 +63,12 @@ class BundleKeyExpiredError(BundleSignatureError):
 
 
 class BundleOlderError(BundleSignatureError):
-    """The version counter of the bundle is not above that of the active version."""
+    """The version counter of the bundle is below the policy's floor, or not above that of every version before."""
 
     code = "AF7010"
+
+
+class BundleThresholdError(BundleSignatureError):
+    """Fewer people have signed the bundle than the administrator's policy asks for."""
+
+    code = "AF7011"

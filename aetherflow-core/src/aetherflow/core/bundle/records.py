@@ -52,6 +52,17 @@ class Pin:
 
 
 @dataclass(frozen=True, slots=True)
+class Highest:
+    """The highest version of a signed bundle that a sync has brought."""
+
+    version: int
+    """The version counter of its statement."""
+    statement: str
+    """The sha256 of the statement's text: two contents of one version are told apart by it."""
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """One change of the active version."""
 

@@ -14,12 +14,14 @@ from aetherflow.core.bundle.allowed_signers import Line, read_signers
 from aetherflow.core.bundle.failures import (
     BundleKeyExpiredError,
     BundleOlderError,
+    BundleSignatureError,
     BundleSignerError,
     BundleStoreError,
     BundleTamperedError,
+    BundleThresholdError,
     BundleUnsignedError,
 )
-from aetherflow.core.bundle.records import Version
+from aetherflow.core.bundle.records import Highest, Version
 from aetherflow.core.bundle.statement import (
     LOCK,
     MAX_SIGNATURE,
@@ -41,10 +43,9 @@ SHOWN = 5
 """Most paths that a message names."""
 
 
-class Signed(NamedTuple):
-    """A signature that was judged and holds, with who made it."""
+class SignedBy(NamedTuple):
+    """Who made a signature that holds."""
 
-    statement: Statement
     key: str
     """The fingerprint of the key."""
     key_type: str
@@ -52,18 +53,22 @@ class Signed(NamedTuple):
     """Where the key is allowed: the place in the signers' file."""
     comment: str
     """The comment of the key in that line."""
+    person: str | None = None
+    """Whose key it is, if the line says so."""
+
+
+class Signed(NamedTuple):
+    """The signatures of a statement that were judged and hold, with who made them; at least one."""
+
+    statement: Statement
+    by: tuple[SignedBy, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """The same as a JSON object."""
-        return {
-            "version": self.statement.version,
-            "content": self.statement.content,
-            "plugins_lock": self.statement.plugins_lock,
-            "key": self.key,
-            "key_type": self.key_type,
-            "signer": self.signer,
-            "comment": self.comment,
-        }
+        """The same as a JSON object; the first signature is spelt out."""
+        found = self.statement
+        first = {name: value for name, value in self.by[0]._asdict().items() if name != "person"}
+        about = {"version": found.version, "content": found.content, "plugins_lock": found.plugins_lock}
+        return {**about, **first, "signatures": [each._asdict() for each in self.by]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +81,15 @@ class SigningRules:
     named: tuple[str, ...]
     """The options that name the bundle on a command line."""
     forbid_rollback: bool = True
+    threshold: int = 1
+    """How many people must have signed."""
+    threshold_at: str = ""
+    min_version: int = 1
+    """The lowest version that may be used."""
+    min_version_at: str = ""
 
     def judge(self, files: Mapping[str, str], read: Callable[[str, int], bytes]) -> Signed:
-        """The signature of a tree, of which `files` has every path with its sha256; `read` is as in `statement_in`.
+        """The signatures of a tree, of which `files` has every path with its sha256; `read` is as in `statement_in`.
 
         Raises BundleSignatureError, SpecError for the signers' file, UsageError if the extra `sign` is missing.
         """
@@ -89,30 +100,79 @@ class SigningRules:
             fix = f"{self._sign()}; then publish the bundle with both files"
             raise BundleUnsignedError(message, fix=fix)
         text = read(STATEMENT, MAX_STATEMENT)
-        line, key = self._signer(text, read(SIGNATURE, MAX_SIGNATURE))
+        by, refused = self._signers(text, read(SIGNATURE, MAX_SIGNATURE))
         statement = read_statement(text)
         self._require_fit(statement, files)
-        from aetherflow.core.bundle.sshsig import fingerprint, type_of
+        self._require_people(statement, by, refused)
+        if statement.version < self.min_version:
+            message = (
+                f"bundle {self.bundle_id} is version {statement.version}, and {self.min_version_at} admits none "
+                f"below {self.min_version}"
+            )
+            fix = f"publish version {self.min_version} or a later one; a reason does not admit this one"
+            raise BundleOlderError(message, fix=fix)
+        return Signed(statement, tuple(by))
 
-        return Signed(statement, fingerprint(key), type_of(key), str(line.at), line.comment)
-
-    def refuse_older(self, after: Statement, before: Statement | None, back: str, reason: str) -> None:
+    def refuse_older(
+        self, after: Statement, before: Statement | None, highest: Highest | None, back: str, reason: str
+    ) -> None:
         """BundleOlderError if a version may not take the place of the active one.
 
-        A reason admits it: whoever gives one records it. `back` is the command that does, for the advice.
+        `highest` is the highest version that was here before. A reason admits the version: whoever gives one records
+        it. `back` is the command that does, for the advice.
         """
-        if before is None or reason or not self.forbid_rollback:
+        if reason or not self.forbid_rollback or after == before:
             return
+        active, seen = before.version if before else 0, highest.version if highest else 0
         # the same content under a lower version is older, too: it would open the way to the versions between
-        if after.version > before.version or after == before:
+        if after.version > max(active, seen):
             return
-        if after.version == before.version:
-            what = f"has other content than the active one, and the same version {after.version}"
+        if highest is not None and after.version == seen > active and after.digest() == highest.statement:
+            return
+        if after.version == max(active, seen):
+            of = "the active one" if active >= seen else "the one that was here before"
+            what = f"has other content than {of}, and the same version {after.version}"
             fix = f"sign it with a higher one: {self._sign(after.version + 1)}"
         else:
-            what = f"is version {after.version}, older than the active version {before.version}"
-            fix = f"nothing was changed; to go back on purpose, say why, which is recorded: {back}"
+            known = f"the active version {active}" if active >= seen else f"version {seen}, which was here before"
+            what = f"is version {after.version}, older than {known}"
+            fix = f"to go back on purpose, say why, which is recorded: {back}"
+            # the source itself may have been set back for good, by a release that was taken back
+            fix = f"nothing was changed; {fix}" if active >= seen else f"sign it as version {seen + 1} or later; {fix}"
         raise BundleOlderError(f"bundle {self.bundle_id} {what}", fix=fix)
+
+    def _signers(self, text: bytes, signatures: bytes) -> tuple[list[SignedBy], list[BundleSignatureError]]:
+        """Who signed a statement, and what is said of those who may not; BundleSignatureError if nobody is left."""
+        from aetherflow.core.bundle import sshsig  # it imports the library of the extra
+
+        found, refused = list[SignedBy](), list[BundleSignatureError]()
+        for signature in sshsig.split(signatures):
+            try:
+                line, key = self._signer(text, signature)
+            except (BundleSignerError, BundleKeyExpiredError) as error:
+                refused.append(error)
+                continue
+            person = line.person() if self.threshold > 1 else ", ".join(line.people) or None
+            found.append(SignedBy(sshsig.fingerprint(key), sshsig.type_of(key), str(line.at), line.comment, person))
+        if not found:
+            raise refused[0]
+        return list(dict.fromkeys(found)), refused
+
+    def _require_people(
+        self, statement: Statement, by: Sequence[SignedBy], refused: Sequence[BundleSignatureError]
+    ) -> None:
+        """BundleThresholdError unless enough people have signed: the keys of one person count once."""
+        people = sorted({str(each.person) for each in by})
+        if self.threshold == 1 or len(people) >= self.threshold:
+            return
+        more = f" with {len(by)} keys" if len(by) > len(people) else ""
+        message = (
+            f"bundle {self.bundle_id}, version {statement.version}, is signed by {len(people)} of the "
+            f"{self.threshold} people that {self.threshold_at} asks for: {', '.join(people)}{more}"
+        )
+        notes = "".join(f"; not counted: {each.message}" for each in refused[:SHOWN])
+        fix = f"let another person of {self.signers} sign the same files as well: {self._sign()}"
+        raise BundleThresholdError(message + notes, fix=fix)
 
     def _signer(self, text: bytes, signature: bytes) -> tuple[Line, bytes]:
         """The line that allows the signature of a statement, and the key."""
@@ -184,7 +244,18 @@ def rules_of(policy: Administrator, bundle_id: str, manifest: Path, named: Seque
         return None
     path = Path(policy.document.file).parent / policy.spec.bundles.signers
     require_by(frozenset({owners.ROOT}), path, "whose bundles are used")
-    return SigningRules(path, bundle_id, manifest, tuple(named), policy.spec.bundles.rollback == "forbid")
+    spec = policy.spec.bundles
+    return SigningRules(
+        path,
+        bundle_id,
+        manifest,
+        tuple(named),
+        spec.rollback == "forbid",
+        spec.threshold,
+        str(policy.place(("bundles", "threshold"))),
+        spec.min_version.get(bundle_id, 1),
+        str(policy.place(("bundles", "min_version", bundle_id))),
+    )
 
 
 def rules_for(signers: Path, bundle_id: str, manifest: Path, named: Sequence[str]) -> SigningRules:
@@ -199,13 +270,12 @@ def judge_version(rules: SigningRules, store: BundleStore, version: Version) -> 
 
 def require_later(rules: SigningRules, store: BundleStore, after: Statement, back: str, reason: str) -> None:
     """BundleOlderError if the version may not become the active one of the store: see `SigningRules.refuse_older`."""
-    active = store.active()
-    if active is None or not store.has(active):
-        return
-    with contextlib.suppress(BundleStoreError):  # a damaged version has no say; it is told when it is used
-        version = store.version(active)
-        before = statement_in(_hashes(version), lambda *what: _content(store, version, *what))
-        rules.refuse_older(after, before, back, reason)
+    active, before = store.active(), None
+    if active is not None and store.has(active):
+        with contextlib.suppress(BundleStoreError):  # a damaged version has no say; it is told when it is used
+            version = store.version(active)
+            before = statement_in(_hashes(version), lambda *what: _content(store, version, *what))
+    rules.refuse_older(after, before, store.highest(), back, reason)
 
 
 def _hashes(version: Version) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Signing the tree of a bundle where it is released: two files are written into it."""
 
+import contextlib
 import shlex
 import stat
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +13,7 @@ from aetherflow.core.bundle.failures import BundleTamperedError
 from aetherflow.core.bundle.listing import read_listing
 from aetherflow.core.bundle.manifest import SOURCE, Manifest, check_source
 from aetherflow.core.bundle.statement import (
+    MAX_SIGNATURE,
     MAX_STATEMENT,
     MAX_VERSION,
     NAMESPACE,
@@ -45,6 +47,8 @@ class Made(NamedTuple):
     key_type: str
     public_line: str
     """The public key as in a file."""
+    signatures: int
+    """How many signatures the statement has now."""
 
     @property
     def allowed(self) -> str:
@@ -156,7 +160,7 @@ def _decrypted(path: Path, data: bytes, passphrase: str | None) -> "PrivateKey":
 
 
 def sign_tree(release: Release, manifest: Manifest, signer: "Signer", version: int | None) -> Made:
-    """Write the statement about a tree into it, and its signature.
+    """Write the statement about a tree into it, and its signature, after those that others made of the same statement.
 
     Without a `version` it is one more than that of the statement which is there, or the same if nothing else changed.
     Raises UsageError, BundleTamperedError for a statement that cannot be read, and what `Release.hashes` raises.
@@ -183,10 +187,28 @@ def sign_tree(release: Release, manifest: Manifest, signer: "Signer", version: i
         signature = sshsig.sign(signer, text, NAMESPACE)
     except (sshsig.MalformedError, sshsig.WeakKeyError) as error:
         raise UsageError(f"the agent made no signature that holds: {error}", fix="use the file of the key") from error
+    kept = _others(folder, hashes, text, signer.key)
     durable.write_bytes(folder / STATEMENT, text, mode=durable.SOURCE_FILE_MODE)
-    durable.write_bytes(folder / SIGNATURE, signature.encode(), mode=durable.SOURCE_FILE_MODE)
+    durable.write_bytes(folder / SIGNATURE, b"".join([*kept, signature.encode()]), mode=durable.SOURCE_FILE_MODE)
     key = signer.key
-    return Made(made, sshsig.fingerprint(key), sshsig.type_of(key), sshsig.public_line(key))
+    return Made(made, sshsig.fingerprint(key), sshsig.type_of(key), sshsig.public_line(key), len(kept) + 1)
+
+
+def _others(folder: Path, hashes: Mapping[str, str], text: bytes, key: bytes) -> list[bytes]:
+    """The signatures in a tree that hold for a statement, by other keys; those of an older statement are dropped."""
+    from aetherflow.core.bundle import sshsig
+
+    there, found = b"", list[bytes]()
+    if SIGNATURE in hashes:
+        with contextlib.suppress(BundleTamperedError):  # it is too large to be one
+            there = content_in(folder)(SIGNATURE, MAX_SIGNATURE)
+    for each in sshsig.split(there):
+        with contextlib.suppress(sshsig.MalformedError, sshsig.WeakKeyError):
+            signature = sshsig.read(each)
+            if signature.key != key and signature.namespace == NAMESPACE:
+                sshsig.check(signature, text)
+                found.append(each.rstrip() + b"\n")
+    return found
 
 
 def _before(folder: Path, hashes: Mapping[str, str], version: int | None, bundle: str) -> Statement | None:

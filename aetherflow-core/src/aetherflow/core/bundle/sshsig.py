@@ -173,6 +173,13 @@ def armored(blob: bytes) -> str:
     return "\n".join([BEGIN, *lines, END, ""])
 
 
+def split(text: bytes) -> list[bytes]:
+    """Return the text of each signature in a file: one follows the other. ssh-keygen reads the first of them."""
+    end = f"{END}\n".encode()
+    parts = text.replace(b"\r\n", b"\n").split(end)
+    return [*(part + end for part in parts[:-1]), *filter(None, parts[-1:])] or [text]
+
+
 def read(text: bytes) -> Signature:
     """The signature in the content of a file. MalformedError."""
     blob = _Reader(_dearmored(text))

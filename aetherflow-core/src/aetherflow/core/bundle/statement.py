@@ -4,6 +4,7 @@ The statement is a file of the bundle, with the signature beside it, so any sour
 rest. Its text is canonical: one content has one text.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -43,6 +44,10 @@ class Statement:
     def text(self) -> bytes:
         """The content of the statement's file."""
         return (json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False, indent=1) + "\n").encode()
+
+    def digest(self) -> str:
+        """Return the sha256 of the text."""
+        return hashlib.sha256(self.text()).hexdigest()
 
 
 def signed_part(hashes: Mapping[str, str]) -> dict[str, str]:

@@ -5,7 +5,7 @@ active -> versions/…     a link, replaced by one rename
 cache/<sha256>           blobs, hashed again when they are used
 fingerprints/            synced listings; latest.json names the latest
 staged/                  a version being built
-pin.json, history.jsonl, last_error.json
+pin.json, highest.json, history.jsonl, last_error.json
 """
 
 import fcntl
@@ -22,7 +22,7 @@ from aetherflow.core.base.errors import UsageError
 from aetherflow.core.base.owners import require_own
 from aetherflow.core.bundle import records
 from aetherflow.core.bundle.failures import BundleStoreError
-from aetherflow.core.bundle.records import Event, Latest, Pin, SourceSnapshot, Version
+from aetherflow.core.bundle.records import Event, Highest, Latest, Pin, SourceSnapshot, Version
 from aetherflow.core.runtime.workspace.engine_files import BUNDLES
 
 CHUNK = 1 << 20
@@ -49,6 +49,7 @@ class BundleStore:
         self.latest_path = self.fingerprints_dir / "latest.json"
         self.error_path = self.root / "last_error.json"
         self._pin_path = self.root / "pin.json"
+        self._highest_path = self.root / "highest.json"
         self._history_path = self.root / "history.jsonl"
 
     @contextmanager
@@ -218,6 +219,20 @@ class BundleStore:
             records.write_json(self._pin_path, records.plain(pin))
         elif self._pin_path.exists():
             durable.remove_file(self._pin_path)
+
+    def highest(self) -> Highest | None:
+        """Return the highest version of a signed bundle that a sync has brought; None if that is not known."""
+        path = self._highest_path
+        found: Highest | None = records.record(Highest, records.read_json(path), path)
+        if found is not None and not isinstance(found.version, int):
+            raise BundleStoreError(f"{path} is damaged", fix="remove it, and sync the bundle again")
+        return found
+
+    def saw(self, version: int, statement: str, at: str) -> None:
+        """Record a version of a signed bundle if it is the highest so far."""
+        before = self.highest()
+        if before is None or before.version < version:
+            records.write_json(self._highest_path, records.plain(Highest(version, statement, at)))
 
     def history(self) -> list[Event]:
         """Changes of the active version, the oldest first."""

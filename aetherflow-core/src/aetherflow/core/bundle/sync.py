@@ -222,6 +222,7 @@ class _Sync:
         if pin is None:
             back = shlex.join(["aetherflow", "bundle", "sync", "--reason", "TEXT", *self._wanted.named])
             require_later(rules, self._store, signed.statement, back, self._wanted.reason)
+        self._store.saw(signed.statement.version, signed.statement.digest(), now())
 
     def _settled(self, latest: Latest, pin: Pin | None) -> str | None:
         """The active version, if it is that of the latest sync or pinned; None if the sync must continue."""

@@ -28,7 +28,7 @@ from aetherflow.core.runtime.workspace.places import work_root as work_root_of
 from aetherflow.core.runtime.workspace.store_places import state_root
 
 if TYPE_CHECKING:
-    from aetherflow.core.bundle.signed import SigningRules
+    from aetherflow.core.bundle.signed import Signed, SigningRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +162,16 @@ def layer(manifest: Manifest, done: SyncResult, folder: Path) -> BundleLayer:
         plugin_paths=tuple(manifest.plugin_paths),
         zip_drivers=spec.zip_drivers,
         plugins=spec.plugins,
-        signed={"version": done.signed.statement.version, "key": done.signed.key} if done.signed else None,
+        signed=_recorded(done.signed) if done.signed else None,
     )
+
+
+def _recorded(signed: "Signed") -> dict[str, Any]:
+    """Return what each run records of the signatures of a bundle."""
+    found: dict[str, Any] = {"version": signed.statement.version, "key": signed.by[0].key}
+    if len(signed.by) > 1 or signed.by[0].person is not None:
+        found["signers"] = [{"person": each.person, "key": each.key} for each in signed.by]
+    return found
 
 
 def require_all(manifest: Manifest, snapshot: Snapshot, catalog: Catalog) -> None:

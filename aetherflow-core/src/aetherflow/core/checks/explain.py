@@ -12,7 +12,7 @@ from aetherflow.core.base.redact import MIN_LENGTH
 from aetherflow.core.base.secret_names import is_secret_name
 from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.environment import static_work_root
-from aetherflow.core.checks.explained import Explained, ExplainedResource, Value
+from aetherflow.core.checks.explained import Explained, ExplainedResource, Value, signing_values
 from aetherflow.core.checks.places import places_of
 from aetherflow.core.checks.report import check_flow, skipped_text
 from aetherflow.core.checks.values import MIN_DECLARED, Shower, leaves, tokens_of
@@ -296,7 +296,8 @@ class Explainer:
             links = [Link("default" if source == "default" else f"setting from {source}", self._setting_place(name))]
             insecure = name == "strict_sandbox" and value is False
             found[name] = Value(f"settings.{name}", shown, tuple(links), insecure)
-        return found
+        about_bundle = self.word == "manifest" or self.snapshot.bundle is not None
+        return found | (signing_values(self.snapshot.policy) if about_bundle else {})
 
     def _setting_place(self, name: str) -> Location | None:
         source = self.snapshot.setting_sources[name]

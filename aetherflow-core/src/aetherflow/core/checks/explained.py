@@ -7,6 +7,7 @@ from typing import Any
 from aetherflow.core.base.location import DocPath
 from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.values import Shower
+from aetherflow.core.runtime.environment.administrator import Administrator
 from aetherflow.core.runtime.environment.origin import Link
 
 
@@ -71,3 +72,15 @@ class Explained:
     def insecure(self) -> list[Value]:
         """Values that give up a protection."""
         return [value for value in self.all_values().values() if value.insecure]
+
+
+def signing_values(policy: Administrator | None) -> dict[str, Value]:
+    """Return what the administrator's policy asks of the signature of a bundle; nothing if it names no signers."""
+    if policy is None or (spec := policy.spec.bundles).signers is None:
+        return {}
+    found = {}
+    for key, value in spec.model_dump().items():
+        given = key in spec.model_fields_set
+        link = Link("policy", policy.place(("bundles", key))) if given else Link("default", None)
+        found[f"bundles.{key}"] = Value(f"settings.bundles.{key}", value, (link,))
+    return found

@@ -120,6 +120,7 @@ def status(
     here = bundle_here(bundle_manifest, work_root, config)
     store, latest, active = here.store, here.store.latest(), here.store.active()
     versions, history, error = store.versions(), store.history(), read_json(store.error_path)
+    highest = store.highest()
     if as_json:
         document = {
             "schema": BUNDLE_SCHEMA,
@@ -130,6 +131,7 @@ def status(
             **_folders(store),
             "fingerprint": latest.fingerprint if latest else None,
             "has_active": active is not None,
+            "highest_version": highest.version if highest else None,
             "content_fingerprint": active,
             "pinned": _pin(store),
             "last_error": error,
@@ -170,6 +172,8 @@ def status(
             "",
             f"pinned to {pin.content[:12]} by {pin.by} at {pin.at}" + (f": {pin.reason}" if pin.reason else ""),
         ]
+    if highest is not None:
+        lines += ["", f"highest signed version so far: {highest.version}, at {highest.at}"]
     if history:
         last = history[-1]
         lines += [

@@ -45,6 +45,7 @@ def sign(
     Writes bundle.signed.json into the folder: id and version of the bundle, every file with its hash, the hash of the
     plugin lock; and beside it bundle.signed.json.sig, a signature in the format of ssh-keygen. Publish both with the
     rest. A machine whose policy names signers uses nothing else: not what was changed afterwards, not an older version.
+    Signatures that others made of the same files stay: a policy may ask for those of several people.
 
     The passphrase of an encrypted key comes from AETHERFLOW_SIGN_PASSPHRASE, or is asked for. Of a public key,
     FILE.pub, the private part is expected in the SSH agent.
@@ -76,11 +77,15 @@ def sign(
             "key": made.key,
             "key_type": made.key_type,
             "allowed_signers": made.allowed,
+            "signatures": made.signatures,
         }
         print_json(document)
         return
     files = f"{len(statement.files)} file{'s' * (len(statement.files) != 1)}"
-    typer.echo(f"signed: {statement.bundle} version {statement.version}, {files}, by {made.key}")
+    by = made.key
+    if (others := made.signatures - 1) > 0:
+        by += f", in addition to {others} other signature{'s' * (others > 1)}"
+    typer.echo(f"signed: {statement.bundle} version {statement.version}, {files}, by {by}")
     typer.echo(f"wrote {tree / STATEMENT} and {SIGNATURE}; publish both with the bundle")
     check = shlex.join(["aetherflow", "bundle", "verify", str(tree), *here.words, "--signers", "allowed_signers"])
     typer.echo(f"whom it may convince has this line in allowed_signers:\n{made.allowed}")
@@ -193,10 +198,11 @@ def _show(here: "BundleHere", report: dict[str, Any]) -> None:
     if refused:
         typer.echo(f"{refused['code']} {refused['message']}\n  fix: {refused['fix']}")
     if signed:
-        about = " ".join(each for each in (signed["key_type"], signed["key"], signed["comment"]) if each)
-        typer.echo(
-            f"signed: {report['bundle_id']} version {signed['version']} by {about}, allowed at {signed['signer']}"
-        )
+        by = []
+        for each in signed["signatures"]:
+            words = (each["person"], each["key_type"], each["key"], each["comment"])
+            by.append(f"{' '.join(filter(None, words))}, allowed at {each['signer']}")
+        typer.echo(f"signed: {report['bundle_id']} version {signed['version']} by {'; by '.join(by)}")
     if "versions" in report:
         count = report["versions"]
         checked = f"{count} version{'s' * (count != 1)} checked"

@@ -71,20 +71,21 @@ def doctor(
     flow = flows[0] if flows else None
 
     from aetherflow.core.checks.doctor import DOCTOR_SCHEMA, examine
-    from aetherflow.core.cli.flow_source import flow_source
+    from aetherflow.core.cli.flow_source import flow_source, signed_line
     from aetherflow.core.console.findings import install_lines, problem_lines
 
     source = flow_source(flow, flow_yaml, bundle_manifest, allow_stale=allow_stale_bundle)
-    limit, cron = deadline if connect else None, caller is not None
+    limit, cron, signed = deadline if connect else None, caller is not None, list[str]()
     if source.manifest is None:  # errors of the environment become findings
         found = examine(source.shown, config=config, cron=cron, deadline=limit)
     else:
         with source.open(config=config, run_hooks=False) as (path, snapshot):
             found = examine(path, config=config, cron=cron, deadline=limit, bundle=snapshot.bundle)
+            signed = signed_line(snapshot)
     if as_json:
         print_json({"schema": DOCTOR_SCHEMA, **found.as_json()})
     else:
-        typer.echo(f"{'OK' if found.ok else 'FAIL'}: {found.path}")
+        typer.echo("\n".join([f"{'OK' if found.ok else 'FAIL'}: {found.path}", *signed]))
         for item in found.missing_env:
             typer.echo(item.as_text())
         for line in problem_lines(found.problems):

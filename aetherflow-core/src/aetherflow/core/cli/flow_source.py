@@ -129,6 +129,21 @@ def remarks(done: "SyncResult", manifest: Path, config: Path | None) -> list[str
     return found
 
 
+def signed_line(snapshot: "Snapshot") -> list[str]:
+    """The line about the signatures of the bundle in use and what the policy asks of them; none without signers."""
+    bundle, policy = snapshot.bundle, snapshot.policy
+    if bundle is None or policy is None or (signed := bundle.signed) is None:
+        return []
+    rules = policy.spec.bundles
+    by = [each["person"] or each["key"] for each in signed.get("signers", ())] or [signed["key"]]
+    line = f"signed: {bundle.bundle_id} version {signed['version']} by {', '.join(by)}"
+    if rules.threshold > 1:
+        line += f"; {policy.place(('bundles', 'threshold'))} asks for {rules.threshold} people"
+    if (least := rules.min_version.get(bundle.bundle_id)) is not None:
+        line += f"; {policy.place(('bundles', 'min_version', bundle.bundle_id))} admits none below version {least}"
+    return [line]
+
+
 class SyncProgress:
     """Shows on a terminal which file is being fetched, in a line that `done` clears; elsewhere nothing."""
 

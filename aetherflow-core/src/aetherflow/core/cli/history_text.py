@@ -146,7 +146,8 @@ def details_text(found: "RunDetails", note: Note, claims: list["PastClaim"], jou
     if (bundle := what.get("bundle")) is not None:
         facts["bundle"] = f"{bundle['id']} {bundle['content_fingerprint']} from {bundle['manifest']}"
         if (signed := bundle.get("signed")) is not None:
-            facts["bundle"] += f", signed as version {signed['version']} by {signed['key']}"
+            by = [" ".join(filter(None, each.values())) for each in signed.get("signers", ())] or [signed["key"]]
+            facts["bundle"] += f", signed as version {signed['version']} by {', '.join(by)}"
     if what.get("plugins"):
         facts["plugins"] = ", ".join(f"{name} ({source})" for name, source in what["plugins"].items())
     lines += [f"{name:<8} {value}" for name, value in facts.items() if value]

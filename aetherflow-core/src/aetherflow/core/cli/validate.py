@@ -105,7 +105,7 @@ def _in_bundle(
     from aetherflow.core.checks.checked import Checked
     from aetherflow.core.checks.insecure import insecure
     from aetherflow.core.checks.report import check_flow
-    from aetherflow.core.cli.flow_source import flow_source
+    from aetherflow.core.cli.flow_source import flow_source, signed_line
 
     if paths and len(paths) > 1:
         raise UsageError("with --bundle-manifest one flow is checked", fix="name one path in the bundle, or none")
@@ -114,6 +114,8 @@ def _in_bundle(
         with source.open(config=config, run_hooks=run_hooks) as (path, snapshot):
             checked = check_flow(path, snapshot)
             checked.problems.extend(insecure(checked, snapshot))
+            for line in signed_line(snapshot):
+                typer.echo(line, err=True)
             return checked
     except SpecError as error:  # the manifest is invalid
         problems = Problems()

@@ -41,7 +41,7 @@ class BundleLayer(NamedTuple):
     zip_drivers: Sequence[str]
     plugins: ManifestPluginsSpec
     signed: Mapping[str, Any] | None = None
-    """Version counter and key of the signature, where the administrator's policy asks for one."""
+    """Version counter and key of the signature, where the policy asks for one; of several also `signers`."""
 
 
 def under_manifest(project: Project, bundle: BundleLayer) -> Project:

@@ -1,8 +1,8 @@
 """The administrator's policy file: what no project, variable, bundle, flow or command may loosen."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from aetherflow.core.kernel.yaml.spec import SpecModel
 from aetherflow.core.runtime.environment.spec.project import HookName, Mode, Requirement
@@ -61,6 +61,18 @@ class PolicyBundlesSpec(SpecModel):
     rollback: Literal["forbid", "allow"] = Field(
         "forbid", description="forbid: an older version takes the place of a newer one only with a reason"
     )
+    threshold: Annotated[int, Field(ge=1)] = Field(
+        1, description="How many people must have signed a bundle; the signers' file names the person of each key"
+    )
+    min_version: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        {}, description="Id of a bundle to the lowest version of it that may be used, whatever the reason"
+    )
+
+    @model_validator(mode="after")
+    def _about_signed_bundles(self) -> Self:
+        if self.signers is None and (self.min_version or self.threshold > 1):
+            raise ValueError("`threshold` and `min_version` are about signed bundles: name the file `signers`")
+        return self
 
 
 class AdministratorSpec(SpecModel):
