@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
-from aetherflow.core.host import compatible, distributions, hook_objects, loading, metadata
+from aetherflow.core.host import compatible, distributions, faults, hook_objects, loading, metadata
 from aetherflow.core.host.catalog import installed_catalog
 
 
@@ -51,7 +51,7 @@ def forget() -> None:
     distributions._first.cache_clear()
     for scan in (metadata._texts, metadata.group_errors, metadata.installed_in, metadata.installed_hooks):
         cast("Any", scan).cache_clear()
-    for rule in (compatible._unmet, compatible._core):
+    for rule in (compatible._unmet, compatible._core, faults._packages):
         cast("Any", rule).cache_clear()
     for load in (loading.load_plugin, loading.load_legacy, hook_objects.imported, installed_catalog):
         cast("Any", load).cache_clear()

@@ -97,7 +97,7 @@ class MinimalConnector(SqlConnector[Any, Any]):
         except AetherflowError:
             raise
         except Exception as error:
-            text = one_line(str(error)) or type(error).__name__
+            text = ": ".join(filter(None, (type(error).__name__, one_line(str(error)))))
             message = f"resource {self.name} ({self.kind}:{self.driver}): {operation} failed: {text}"
             raise ConnectorError(message, fix="look at the SQL, and at the connector's own documentation") from error
 

@@ -106,7 +106,7 @@ class Http:
             raise
         except Exception as error:
             call.check()
-            text = " ".join(str(error).split()) or type(error).__name__
+            text = ": ".join(filter(None, (type(error).__name__, " ".join(str(error).split()))))
             if not call.repeatable:
                 text += "; whether the request had its effect is not known"
             raise self._error(call, text, "check the address and the network", undecided=not call.repeatable) from error

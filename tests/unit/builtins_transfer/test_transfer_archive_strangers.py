@@ -74,7 +74,7 @@ def test_errors_name_the_resource(tmp_path: Path) -> None:
     project = given(tmp_path)
     error = run(project, pack(project, password="x")).error
     assert error is not None
-    assert error.message == "resource packer (archive:minimal): it cannot encrypt"
+    assert error.message == "resource packer (archive:minimal): ValueError: it cannot encrypt"
     assert not list(project.work.rglob("*.zip"))
 
 

@@ -65,7 +65,7 @@ def test_a_connector_without_a_configured_sender_uses_its_own(tmp_path: Path) ->
 def test_an_error_of_the_connector_is_one_line_that_names_the_resource(tmp_path: Path) -> None:
     error = send(tmp_path, to="broken@x.test").error
     assert error is not None
-    assert error.message == "resource post (mail:minimal): the line is broken"
+    assert error.message == "resource post (mail:minimal): OSError: the line is broken"
     error = send(tmp_path, to="unknown@x.test").error
     assert error is not None
     assert (error.message, error.fix) == ("nobody of that name", "look at the address")  # it was written for people

@@ -110,7 +110,7 @@ class MinimalArchive(ArchiveConnector[Any, Any]):
         except AetherflowError:
             raise
         except Exception as error:
-            text = " ".join(str(error).split()) or type(error).__name__
+            text = ": ".join(filter(None, (type(error).__name__, " ".join(str(error).split()))))
             raise ArchiveError(self._label(text), fix="look at the archive and its password") from error
 
     def _label(self, text: str) -> str:

@@ -103,7 +103,8 @@ class MinimalMail(MailConnector[Any, Any]):
         except AetherflowError:
             raise
         except Exception as error:
-            raise MailError(f"{label_of(self)}: {' '.join(str(error).split()) or type(error).__name__}") from error
+            why = ": ".join(filter(None, (type(error).__name__, " ".join(str(error).split()))))
+            raise MailError(f"{label_of(self)}: {why}") from error
         return MailReceipt("", envelope.recipients, {}, len(message.as_bytes()))
 
 

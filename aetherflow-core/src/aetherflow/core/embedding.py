@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from aetherflow.core.console.streams import reserve_stdout as reserve_stdout
     from aetherflow.core.console.streams import unhindered as unhindered
     from aetherflow.core.console.table import table as table
+    from aetherflow.core.host.faults import message_with_place as message_with_place
+    from aetherflow.core.host.faults import note_place as note_place
     from aetherflow.core.host.importing import import_target as import_target
     from aetherflow.core.host.metadata import installed_in as installed_in
     from aetherflow.core.kernel.locks.alive import AliveFile as AliveFile
@@ -138,6 +140,7 @@ _HOMES = {
     "console.pages": "made_here require_pages write_page",
     "console.streams": "dropped_lines print_json recorded reserve_stdout unhindered",
     "console.table": "table",
+    "host.faults": "message_with_place note_place",
     "host.importing": "import_target",
     "host.metadata": "installed_in",
     "kernel.locks.alive": "AliveFile is_dead living_files",

@@ -100,8 +100,9 @@ def test_an_error_names_package_file_and_line_and_the_frames_are_in_the_log(acme
     at = acme.site / "acme_steps"
     block = ended.err[ended.err.index("FAILED a.s at ") :].splitlines()
     assert ended.code == 1
-    assert [line for line in block if line.strip(" ~^")][1:8] == [  # versions of Python mark other places
+    assert [line for line in block if line.strip(" ~^")][1:9] == [  # versions of Python mark other places
         "  AF5001 KeyError: EUR (acme-steps 1.0, acme_steps/rates.py:4)",
+        "  fix: report it to the authors of acme-steps 1.0",
         "  last lines of output:",
         "    Traceback (most recent call last):",
         f'      File "{at}/steps.py", line 10, in run',
@@ -246,7 +247,7 @@ import os, subprocess, sys, threading, atexit
 EARLY = sys.stdout
 
 def say(where):
-    print("printed", where)
+    print(f"printed {where}")
     sys.stdout.write("written\\n")
     sys.__stdout__.write("to the first stream\\n"); sys.__stdout__.flush()
     EARLY.write("to an early stream\\n")

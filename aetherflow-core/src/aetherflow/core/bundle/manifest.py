@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aetherflow.core.base.errors import PluginError, ResolverError, SpecError
+from aetherflow.core.base.errors import AetherflowError, ConnectorError, PluginError, ResolverError, SpecError
 from aetherflow.core.base.location import DocPath, format_path
 from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.base.redact import Redactor
@@ -18,7 +18,9 @@ from aetherflow.core.contracts.bundle_source import BundleSource, BundleSourceIn
 from aetherflow.core.contracts.connector import ConnectorInit
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.connecting import close_connector, create_connector, models_of
+from aetherflow.core.host.faults import fault_problem, place_of
 from aetherflow.core.kernel.resolver.template import render
+from aetherflow.core.kernel.sequencing.failure import fix_of, message_of
 from aetherflow.core.kernel.yaml.binder import bind
 from aetherflow.core.kernel.yaml.loader import Document, Limits
 from aetherflow.core.runtime.connectors.context import ConnectorsRun
@@ -130,7 +132,11 @@ def check_source(manifest: Manifest, catalog: Catalog) -> list[Problem]:
             found.append(problem("AF1103", at, message, f"name a resource of kind {cls.resource_kind}"))
     if cls.Config is not None:
         own = manifest.own_keys
-        found += bind(cls.Config, own, document.source, at=SOURCE, ignore=lambda at: _is_templated(own, at))[1]
+        try:
+            found += bind(cls.Config, own, document.source, at=SOURCE, ignore=lambda at: _is_templated(own, at))[1]
+        except Exception as error:  # noqa: BLE001 the model is the plugin's own code
+            what = f"bundle source {spec.type} cannot check {format_path(SOURCE)}"
+            found.append(fault_problem(what, error, document.source.value(SOURCE), SOURCE))
     return found
 
 
@@ -165,8 +171,25 @@ def open_source(
 ) -> Iterator[BundleSource[Any]]:
     """Open the source of a manifest, with rendered settings and its connector; both are closed at the end of the block.
 
-    Raises SpecError for a template without value, ConnectorError for settings that the source refuses.
+    Raises SpecError for a template without value, ConnectorError for settings that the source refuses, and for what
+    the code of a third-party source raises.
     """
+    try:
+        with _opened(manifest, catalog, snapshot, redactor) as source:
+            yield source
+    except (AetherflowError, OSError):
+        raise
+    except Exception as error:
+        if not place_of(error):
+            raise
+        kind = manifest.spec.bundle.source.type
+        raise ConnectorError(f"bundle source {kind}: {message_of(error)}", fix=fix_of(error)) from error
+
+
+@contextlib.contextmanager
+def _opened(
+    manifest: Manifest, catalog: Catalog, snapshot: Snapshot, redactor: Redactor
+) -> Iterator[BundleSource[Any]]:
     problems = Problems()
     problems.extend(check_source(manifest, catalog))
     if problems.errors:

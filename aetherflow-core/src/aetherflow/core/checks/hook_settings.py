@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from aetherflow.core.base.errors import PluginError
+from aetherflow.core.base.location import format_path
 from aetherflow.core.base.problems import Problem
 from aetherflow.core.base.suggest import did_you_mean
 from aetherflow.core.checks.environment import problems_of
 from aetherflow.core.host.distributions import key_of
+from aetherflow.core.host.faults import fault_problem
 from aetherflow.core.host.hook_objects import PluginSettingsError, imported, settings_model
 from aetherflow.core.host.metadata import PluginEntry, installed_in
 from aetherflow.core.host.names import MANY
@@ -44,7 +46,11 @@ def check_hook_settings(project: Project, rules: Rules, beside: Path | None) -> 
         if not models:
             yield _problem(f"the hooks of {name} take no settings", f"remove `{name}:`", project, path)
         for model in models:
-            yield from bind(model, given, document.source, at=path)[1]
+            try:
+                yield from bind(model, given, document.source, at=path)[1]
+            except Exception as error:  # noqa: BLE001 the model is the plugin's own code
+                what = f"the hooks of {name} cannot check {format_path(path)}"
+                yield fault_problem(what, error, document.source.value(path), path)
 
 
 def _problem(message: str, fix: str, project: Project, path: tuple[str, ...]) -> Problem:

@@ -21,6 +21,7 @@ from aetherflow.core.contracts.kinds.names import ARCHIVE, SAFE_ARCHIVE_DRIVERS
 from aetherflow.core.contracts.lacks import Lack
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.connecting import models_of
+from aetherflow.core.host.faults import fault_problem
 from aetherflow.core.host.first_party import driver_extra, extra_for
 from aetherflow.core.host.installing import driver_command, is_installed, missing_drivers
 from aetherflow.core.host.names import CONNECTORS, STEPS
@@ -122,7 +123,11 @@ class _Plugins:
         for lack in unwritten(cls):
             self._lack(lack, cls, f"{kind}.{driver}", (*resource.path, "driver"))
         for section, model in models_of(cls):
-            self._bind(model, resource.data.get(section, {}), (*resource.path, section))
+            path = (*resource.path, section)
+            try:
+                self._bind(model, resource.data.get(section, {}), path)
+            except Exception as error:  # noqa: BLE001 the model is the plugin's own code
+                self._fault(f"connector {kind}:{driver} cannot check {format_path(path)}", error, path)
 
     def _owner(self, connector: str) -> str:
         try:
@@ -157,8 +162,7 @@ class _Plugins:
         try:
             self._inputs(cls, inputs, path)
         except Exception as error:  # noqa: BLE001 the models and the check are the plugin's own code
-            message = f"step {name!r} cannot check its inputs: {type(error).__name__}: {error}"
-            self._add("AF2102", message, path, "semantic:plugin", "report it to the authors of the step")
+            self._fault(f"step {name!r} cannot check its inputs", error, path)
         for key, roots in cls.inner_steps.items():
             if "lock" in roots:
                 self._locked_twice(job, inputs, path)
@@ -241,6 +245,9 @@ class _Plugins:
             elif isinstance(connector := self.classes.get(value), type):
                 for lack in cls.lacks(inputs, connector, name):
                     self._lack(lack, connector, f"resource {value!r}", here)
+
+    def _fault(self, what: str, error: Exception, path: DocPath) -> None:
+        self.problems.add(fault_problem(what, error, self.document.source.value(path), path))
 
     def _lack(self, lack: Lack, connector: Any, what: str, path: DocPath) -> None:
         """Report what a connector class lacks, by the class's place."""

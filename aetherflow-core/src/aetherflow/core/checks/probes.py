@@ -19,10 +19,12 @@ from aetherflow.core.host.connecting import (
     create_connector,
     interrupt_connector,
 )
+from aetherflow.core.host.faults import message_with_place
 from aetherflow.core.host.names import CONNECTORS
 from aetherflow.core.host.secret_settings import secret_settings
 from aetherflow.core.kernel.resolver.dates import date_map
 from aetherflow.core.kernel.resolver.params import ParamError, settle_params
+from aetherflow.core.kernel.sequencing.failure import fix_of
 from aetherflow.core.kernel.yaml.flow import FlowSpec
 from aetherflow.core.kernel.yaml.loader import Document
 from aetherflow.core.runtime.connectors.context import ConnectorsRun
@@ -126,9 +128,11 @@ class Prober:
         except SpecError as error:
             state, problem = "failed", next(iter(error.problems), None)
         except AetherflowError as error:
-            state, problem = "failed", self._problem(probe, error.code, error.message, error.fix)
+            message = message_with_place(error)
+            state, problem = "failed", self._problem(probe, error.code, message, error.fix)
         except Exception as error:  # noqa: BLE001 connectors and drivers may raise anything
-            state, problem = "failed", self._problem(probe, "AF5201", f"{type(error).__name__}: {error}", "")
+            message = message_with_place(error)
+            state, problem = "failed", self._problem(probe, "AF5201", message, fix_of(error))
         probe.seconds = time.monotonic() - started
         probe.problem = problem
         probe.state = state  # last: the waiting thread reads it

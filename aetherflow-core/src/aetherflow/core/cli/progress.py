@@ -84,7 +84,7 @@ class LineObserver:
 
     def __call__(self, event: str, fields: dict[str, Any]) -> None:
         self._running(event, fields)
-        if event in ("progress", "run_summary"):
+        if event in ("progress", "run_summary", "traceback"):
             return
         if event == "output":
             several = self._running.are_several(fields)

@@ -62,10 +62,10 @@ def _called(call: Callable[[], Any], program: str, debug: bool, show: Show) -> i
     except Exception as error:
         if debug:
             raise
-        _tell(
-            f"AF0001 internal error: {type(error).__name__}: {error}",
-            f"repeat with `{program} --debug …` and report the traceback",
-        )
+        from aetherflow.core.host.faults import message_with_place  # for a defect alone
+
+        message, fix = message_with_place(error), f"repeat with `{program} --debug …` and report the traceback"
+        _tell(f"AF0001 internal error: {message}", getattr(error, "fix", "") or fix)
         return 1
 
 

@@ -175,7 +175,9 @@ class _Loader:
 
 
 def _failed(file: Path, error: BaseException) -> PluginFileError:
-    message = f"Failed loading plugin file: {file}: {type(error).__name__}: {error}"
+    from aetherflow.core.host.faults import place_of  # for what fails; every command imports this module
+
+    message = f"Failed loading plugin file: {file}: {type(error).__name__}: {error}{place_of(error)}"
     fix = "correct the file, or take it out of the plugin path"
     missing = str(getattr(error, "name", None) or "").partition(".")[0]
     folder = file.parent

@@ -123,6 +123,8 @@ def _with_settings(entry: PluginEntry, cls: "type[HookBase[Any]]", given: Any) -
             for item in error.errors(include_input=False, include_url=False)
         )
         raise PluginSettingsError(wrong, fix="correct it in the project file; `validate` shows the places") from None
+    except Exception as error:
+        raise _not_built(entry, error) from error
     return _built(entry, cls, settings)
 
 
@@ -132,5 +134,11 @@ def _built(entry: PluginEntry, cls: type, *arguments: Any) -> Any:
     except AetherflowError:  # it says itself what is wrong, such as a library that is not installed
         raise
     except (Exception, SystemExit) as error:
-        message = f"{label_of(entry)} cannot be built by {entry.target}: {type(error).__name__}: {error}"
-        raise PluginLoadError(message, fix=report_to(name_of(entry))) from error
+        raise _not_built(entry, error) from error
+
+
+def _not_built(entry: PluginEntry, error: BaseException) -> PluginLoadError:
+    from aetherflow.core.host.faults import place_of  # for what fails
+
+    message = f"{label_of(entry)} cannot be built by {entry.target}: {type(error).__name__}: {error}{place_of(error)}"
+    return PluginLoadError(message, fix=report_to(name_of(entry)))

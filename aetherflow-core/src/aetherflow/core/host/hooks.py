@@ -194,10 +194,12 @@ def may_implement(entry: PluginEntry, hook: str) -> bool:
 
 def hook_failed(name: str, hook: str, error: BaseException, *, hide: bool = False) -> HookFailedError:
     """The error for a decider that raised; `hide` omits the text of its error."""
+    from aetherflow.core.host.faults import place_of  # for what fails
+
     short, kind = hook.removeprefix(PREFIX), type(error).__name__
     text = "" if hide else f": {error}"
     fix = (error.fix if isinstance(error, AetherflowError) and not hide else "") or report_to(name)
-    return HookFailedError(f"hook {name}: {short} failed with {kind}{text}", fix=fix)
+    return HookFailedError(f"hook {name}: {short} failed with {kind}{text}{place_of(error)}", fix=fix)
 
 
 def _declared(entry: PluginEntry, objects: HookObjects) -> Any:

@@ -15,7 +15,10 @@ def import_target(entry: PluginEntry, advice: str = "") -> Any:
     try:
         return find_target(entry.target)
     except (Exception, SystemExit) as error:  # a plugin's module may raise anything while it is imported
+        from aetherflow.core.host.faults import place_of  # for what fails; every command imports this module
+
         message = f"{label_of(entry)} cannot be loaded from {entry.target}: {type(error).__name__}: {error}"
+        message += place_of(error)
         fix = f"reinstall or update {entry.distribution}"
         raise PluginLoadError(message, fix=f"{fix}, or {advice}" if advice else fix) from error
 

@@ -95,7 +95,10 @@ def load_legacy(entry: PluginEntry) -> tuple[list[Registration], PluginFileError
     except (Exception, SystemExit) as error:  # noqa: BLE001 the module is foreign code
         message = f"Failed loading entry point plugin {entry.name}: {type(error).__name__}: {error}"
         fix = f"reinstall or update {entry.distribution}"
-        failed = PluginFileError(f"{message} ({entry.source}, {entry.target})", fix=fix)
+        from aetherflow.core.host.faults import place_of  # as in import_target
+
+        place = place_of(error) or f" ({entry.source}, {entry.target})"
+        failed = PluginFileError(f"{message}{place}", fix=fix)
         failed.__cause__ = error
         return [], failed
     return collector.items, None

@@ -1,8 +1,6 @@
 """The classes of a run's steps, the types of their outputs, and the lines at which third-party ones failed."""
 
-import traceback
-from contextlib import suppress
-from types import TracebackType, UnionType
+from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -11,10 +9,10 @@ from aetherflow.core.base.errors import AetherflowError, OutputError
 from aetherflow.core.contracts.handles import STEP_SUCCESS
 from aetherflow.core.contracts.step import Step
 from aetherflow.core.host.catalog import Catalog
+from aetherflow.core.host.faults import note_place
 from aetherflow.core.host.first_party import first_party
 from aetherflow.core.host.metadata import FOLDER
 from aetherflow.core.host.names import STEPS
-from aetherflow.core.kernel.sequencing.failure import RAISED_AT
 from aetherflow.core.kernel.state.values import json_safe
 
 
@@ -35,23 +33,11 @@ class CatalogClasses:
         return as_declared(outputs, cls.Outputs, cls.__qualname__, complete=status == STEP_SUCCESS)
 
     def frames_of(self, error: BaseException, name: str, cls: type[Step[Any]]) -> str:
-        """The traceback of an error from the first frame of a third-party step on; empty if there is none.
-
-        Notes on the error, for its message, at which line of the step's own package it was raised.
+        """The traceback of an error from the first frame of the third-party step, or of the third-party connector or
+        hook that it called; empty if there is none. The place is noted on the error, for its message.
         """
-        if isinstance(error, AetherflowError) or hasattr(error, RAISED_AT):
-            return ""
-        frames = _frames(error)
-        if frames and _module(frames[-1]).startswith("aetherflow."):
-            return ""  # of what it has called of ours, such as a file on a full disk: the message names that
         source = self._source_of(name)
-        package = cls.__module__.partition(".")[0]
-        own = [found for found in frames if _module(found).partition(".")[0] == package]
-        if source is None or not own:
-            return ""
-        with suppress(AttributeError):  # its type has slots
-            setattr(error, RAISED_AT, ", ".join(filter(None, (source, _place(own[-1])))))
-        return "".join(traceback.format_exception(type(error), error, own[0]))
+        return note_place(error) if source is None else note_place(error, cls.__module__, source)
 
     def _source_of(self, name: str) -> str | None:
         """The third-party package and version of a step type, empty if it has none; None for one of ours."""
@@ -64,25 +50,6 @@ class CatalogClasses:
         if entry.distribution in first_party():
             return None
         return "" if entry.distribution == FOLDER else entry.source
-
-
-def _frames(error: BaseException) -> list[TracebackType]:
-    found, at = [], error.__traceback__
-    while at is not None:
-        found.append(at)
-        at = at.tb_next
-    return found
-
-
-def _module(at: TracebackType) -> str:
-    return str(at.tb_frame.f_globals.get("__name__", ""))
-
-
-def _place(at: TracebackType) -> str:
-    """File and line, the file from its package on."""
-    path = at.tb_frame.f_code.co_filename
-    parts = _module(at).count(".") + 1 + path.endswith("__init__.py")
-    return f"{'/'.join(path.split('/')[-parts:])}:{at.tb_lineno}"
 
 
 def as_declared(outputs: dict[str, Any], model: type[BaseModel], step: str, *, complete: bool) -> dict[str, Any]:

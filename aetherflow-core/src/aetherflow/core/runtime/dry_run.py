@@ -7,13 +7,14 @@ gets a context that only reads.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from aetherflow.core.base.errors import AetherflowError, ResolverError, StepError
+from aetherflow.core.base.errors import ResolverError, StepError
 from aetherflow.core.base.redact import texts_in
 from aetherflow.core.contracts.step import Step
 from aetherflow.core.host.catalog import active
+from aetherflow.core.host.faults import message_with_place
 from aetherflow.core.kernel.resolver.deferred import Deferred, render_inputs
 from aetherflow.core.kernel.resolver.template import render
-from aetherflow.core.kernel.sequencing.failure import message_of
+from aetherflow.core.kernel.sequencing.failure import fix_of, message_of
 from aetherflow.core.kernel.sequencing.plan import Effects, JobPlan, StepPlan, Verdict
 from aetherflow.core.kernel.sequencing.summary import template_entry
 from aetherflow.core.kernel.state.records import StepKey
@@ -87,8 +88,9 @@ class _DryRun:
         except ResolverError as error:
             return Effects((), f"not known before: {mask(message_of(error)).partition(chr(10))[0]}")
         except Exception as error:  # noqa: BLE001 a failing plugin or peer must not hide the answers of other steps
-            fix = f" (fix: {error.fix})" if isinstance(error, AetherflowError) and error.fix else ""
-            return Effects((), mask(f"cannot be told: {message_of(error)}{fix}"))
+            message = message_with_place(error)
+            fix = f" (fix: {found})" if (found := fix_of(error)) else ""
+            return Effects((), mask(f"cannot be told: {message}{fix}"))
         finally:
             self._connectors.end_attempt()
         return Effects(lines, "" if lines else "the step says nothing of its effects")

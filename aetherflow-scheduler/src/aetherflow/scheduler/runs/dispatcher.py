@@ -255,7 +255,7 @@ class Dispatcher:
             if not isinstance(running, Running):
                 raise TypeError(f"start() gave {type(running).__name__}, not a Running")
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's fault is that of its slot alone
-            end = fault_end(error, item.spec.launcher)
+            end = fault_end(error, item.spec.launcher, row)
             self._watch.finish(row, item, replace(end, reason=said(SlotReason.CANNOT_START, error=end.reason)))
             return
         self._watch.add(row, item, running, orphan)

@@ -6,10 +6,11 @@ import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from aetherflow.core.api import AetherflowError
-from aetherflow.core.embedding import iso
+from aetherflow.core.embedding import durable, iso, message_with_place, note_place
 from aetherflow.scheduler.launchers import Running
 from aetherflow.scheduler.launchers.orphans import signal_orphan
 from aetherflow.scheduler.ledger.records import SlotRow
@@ -79,13 +80,20 @@ class LiveRun:
             self.fault = error
             with contextlib.suppress(Exception, SystemExit):
                 self.running.kill()  # nobody watches it any more
-            return fault_end(error, self.item.spec.launcher)
+            return fault_end(error, self.item.spec.launcher, self.row)
 
 
-def fault_end(error: BaseException, launcher: str) -> End:
-    """The end of a start whose launcher raised; retried only for OSError and AetherflowError, which it may raise."""
+def fault_end(error: BaseException, launcher: str, row: SlotRow) -> End:
+    """The end of a start whose launcher raised; retried only for OSError and AetherflowError, which it may raise.
+
+    The traceback of a third-party launcher goes to the log of the slot's run.
+    """
+    frames = note_place(error)
+    if frames and row.log is not None:
+        with contextlib.suppress(OSError, AetherflowError), durable.open_log(Path(row.log)) as file:
+            file.write(frames.encode(errors="replace"))
     expected = isinstance(error, (OSError, AetherflowError))
-    shown = str(error) if expected else f"the launcher {launcher!r} has a fault: {type(error).__name__}: {error}"
+    shown = str(error) if expected else f"the launcher {launcher!r} has a fault: {message_with_place(error)}"
     return End(Status.FAILED, said(SlotReason.LAUNCHER, error=one_line(shown)), 1, retry=expected)
 
 

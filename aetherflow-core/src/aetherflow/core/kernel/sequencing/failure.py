@@ -5,7 +5,7 @@ import errno
 from aetherflow.core.base.errors import AetherflowError, StepError
 
 RAISED_AT = "aetherflow_raised_at"
-"""Attribute of an error of a foreign type: package, file and line of the plugin that raised it, if they are known."""
+"""Attribute of an error: package, file and line of the third-party plugin that raised it or its cause, if known."""
 _FIXES = {
     errno.ENOSPC: "free space on that disk, then resume with the command below",
     errno.EDQUOT: "free space within the quota of this account, then resume with the command below",
@@ -30,8 +30,8 @@ def fix_of(error: BaseException) -> str:
 
 def message_of(error: BaseException) -> str:
     """The message of an error, the same wherever it is reported; a foreign error is prefixed with its type."""
+    place = f" ({raised})" if (raised := getattr(error, RAISED_AT, "")) else ""
     if isinstance(error, AetherflowError):
-        return str(error)
+        return f"{error}{place}"
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    raised = getattr(error, RAISED_AT, "")
-    return (f"{type(error).__name__}: {text}" if text else type(error).__name__) + (f" ({raised})" if raised else "")
+    return (f"{type(error).__name__}: {text}" if text else type(error).__name__) + place

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from aetherflow.core.contracts.events import JobInfo, LockInfo, Outcome, RunInfo, StepInfo
+from aetherflow.core.host.faults import note_place, place_of
 from aetherflow.core.host.hooks import Hooks
 from aetherflow.core.runtime.logs.events import Events, encode
 
@@ -37,11 +38,14 @@ class HookObserver:
             return
         self._reported.add(name)
         self._reasons.add(why)
+        frames = note_place(error)
         message = (
-            f"hook {name} failed in {hook}: {type(error).__name__}: {error}; the run goes on, further failures of this "
-            "plugin are not told"
+            f"hook {name} failed in {hook}: {type(error).__name__}: {error}{place_of(error)}; the run goes on, further "
+            "failures of this plugin are not told"
         )
         self._events.emit("log", level="WARNING", logger="aetherflow.hooks", message=message)
+        if frames:  # for the authors of the plugin
+            self._events.emit("traceback", level="DEBUG", logger="aetherflow.hooks", message=frames)
 
 
 def step_info(fields: dict[str, Any]) -> StepInfo:

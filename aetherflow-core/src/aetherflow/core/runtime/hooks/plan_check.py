@@ -1,6 +1,7 @@
 """Passing the plan of a run to the hooks `aetherflow_check_plan`, which may refuse it."""
 
 import dataclasses
+import traceback
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -29,7 +30,10 @@ def check_plan(flow: PreparedFlow, run: RunInfo, plan: Plan) -> None:
                 message, fix = mask(f"{name}: {problem.message}"), mask(problem.fix)
                 problems.add(dataclasses.replace(problem, af=REFUSED_PLAN, message=message, fix=fix, severity="error"))
     except HookFailedError as error:
-        raise HookFailedError(mask(error.message), fix=mask(error.fix)) from None
+        failed = HookFailedError(mask(error.message), fix=mask(error.fix))
+        if error.__cause__ is not None:
+            failed.add_note(mask("".join(traceback.format_exception(error.__cause__))))
+        raise failed from None
     if problems.errors:
         raise SpecError(problems)
 

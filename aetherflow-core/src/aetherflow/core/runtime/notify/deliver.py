@@ -47,5 +47,7 @@ def _sink(message: Message) -> str:
 
 
 def _said(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return f"{error.code} {text}" if isinstance(error, AetherflowError) else f"{type(error).__name__}: {text}"
+    from aetherflow.core.host.faults import message_with_place  # for what fails
+
+    text = " ".join(message_with_place(error).split())
+    return f"{error.code} {text}" if isinstance(error, AetherflowError) else text

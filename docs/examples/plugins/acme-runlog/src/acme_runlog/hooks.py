@@ -6,7 +6,7 @@ import time
 from acme_runlog.sender import Sender
 from acme_runlog.settings import RunLogSettings
 from acme_runlog.stream import Stream
-from aetherflow.core.api import HookBase, JobInfo, Outcome, RunInfo, StepInfo, hookimpl
+from aetherflow.core.api import ConnectorError, HookBase, JobInfo, Outcome, RunInfo, StepInfo, hookimpl
 
 
 class RunLog(HookBase[RunLogSettings]):
@@ -29,7 +29,7 @@ class RunLog(HookBase[RunLogSettings]):
         dropped, why = self._sender.finish(self.settings.finish_seconds)
         if dropped:
             where = f"{self.settings.host}:{self.settings.port}"
-            raise RuntimeError(f"{dropped} events of run {run.run_id} are not in the stream at {where}: {why}")
+            raise ConnectorError(f"{dropped} events of run {run.run_id} are not in the stream at {where}: {why}")
 
     @hookimpl
     def aetherflow_job_started(self, run: RunInfo, job: JobInfo) -> None:
