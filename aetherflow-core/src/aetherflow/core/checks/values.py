@@ -13,7 +13,7 @@ from aetherflow.core.kernel.resolver.template import Token, parse_template, rend
 from aetherflow.core.kernel.yaml.loader import RawString
 from aetherflow.core.runtime.environment.snapshot import Snapshot
 
-_USER_INFO = re.compile(r"(\w://[^/\s:@]*:)[^/\s@]+@")
+_USER_INFO = r"(\w://[^/\s:@]*:)[^/\s@]+@"
 
 MIN_DECLARED = 4
 """Values declared as secret are masked everywhere from this length on; shorter ones only at their own path."""
@@ -105,7 +105,7 @@ class Shower:
     def masked(self, value: Any) -> Any:
         """The value with secrets and passwords in URLs masked."""
         found = self.redactor.mask_all(value)
-        return _USER_INFO.sub(rf"\1{MASK}@", found) if isinstance(found, str) else found
+        return re.sub(_USER_INFO, rf"\1{MASK}@", found) if isinstance(found, str) else found
 
     def _part(self, part: str | Token, whole: str) -> str:
         if isinstance(part, str):

@@ -22,20 +22,17 @@ from aetherflow.core.base.errors import WhenError
 MAX_LENGTH = 4096
 MAX_DEPTH = 32
 
-_LEXER = re.compile(
-    r"""\s*(?:
-      (?P<number>-?\s*(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?)
-    | (?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
-    | (?P<op>==|!=|>=|<=|>|<|\(|\))
-    | (?P<path>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)
-    )""",
-    re.VERBOSE | re.ASCII | re.DOTALL,
-)
+_LEXER = r"""\s*(?:
+  (?P<number>-?\s*(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?)
+| (?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
+| (?P<op>==|!=|>=|<=|>|<|\(|\))
+| (?P<path>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)
+)"""
 _LITERALS = {"true": True, "false": False, "null": None, "none": None}
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq, "!=": operator.ne, ">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le,
 }  # fmt: skip
-_NUMERIC_TEXT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d{1,4})?", re.ASCII)
+_NUMERIC_TEXT = r"(?a)[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d{1,4})?"
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 
@@ -85,9 +82,9 @@ def evaluate_when(text: str | None, scope: Mapping[str, Any]) -> bool:
 
 def _lex(text: str) -> list[Lexeme]:
     lexemes: list[Lexeme] = []
-    position = 0
+    lexer, position = re.compile(_LEXER, re.VERBOSE | re.ASCII | re.DOTALL), 0  # here: most flows have no `when`
     while position < len(text.rstrip()):
-        match = _LEXER.match(text, position)
+        match = lexer.match(text, position)
         if match is None or match.lastgroup is None:
             at = position + len(text[position:]) - len(text[position:].lstrip())
             raise WhenError(f"unexpected {text[at]!r}", offset=at)
@@ -210,7 +207,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _as_number(text: str, like: Any) -> Any:
-    if not _NUMERIC_TEXT.fullmatch(text.strip()):
+    if not re.fullmatch(_NUMERIC_TEXT, text.strip()):
         return text
     return float(text) if isinstance(like, float) else Decimal(text.strip())
 
