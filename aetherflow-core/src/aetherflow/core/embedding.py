@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from aetherflow.core.console.commands import LazyGroup as LazyGroup
     from aetherflow.core.console.findings import verdict as verdict
     from aetherflow.core.console.outcome import exit_code as exit_code
+    from aetherflow.core.console.outcome import hide_memory as hide_memory
     from aetherflow.core.console.outcome import show_error as show_error
     from aetherflow.core.console.pages import made_here as made_here
     from aetherflow.core.console.pages import require_pages as require_pages
@@ -136,7 +137,7 @@ _HOMES = {
     "console.since": "is_span span_ms",
     "console.commands": "LazyGroup",
     "console.findings": "verdict",
-    "console.outcome": "exit_code show_error",
+    "console.outcome": "exit_code hide_memory show_error",
     "console.pages": "made_here require_pages write_page",
     "console.streams": "dropped_lines print_json recorded reserve_stdout unhindered",
     "console.table": "table",

@@ -24,7 +24,7 @@ def run(
 
     Example: aetherflow-scheduler run scheduler.yaml
     """
-    from aetherflow.core.embedding import unhindered
+    from aetherflow.core.embedding import hide_memory, unhindered
     from aetherflow.scheduler.cli.loading import load
 
     unhindered()
@@ -36,6 +36,7 @@ def run(
     from aetherflow.scheduler.loop.loop import Scheduler
     from aetherflow.scheduler.runs.events import events_for
 
+    hide_memory()
     schedule = load(file)
     events = events_for(schedule.path.parent, quiet=quiet)
     code = Scheduler(schedule, events=events, drain_seconds=drain_seconds, take_over=take_over).run()

@@ -18,9 +18,10 @@ def worker(
 
     Example: aetherflow-scheduler worker --concurrency 4
     """
-    from aetherflow.core.embedding import unhindered
+    from aetherflow.core.embedding import hide_memory, unhindered
     from aetherflow.scheduler.launchers.worker import Worker
 
+    hide_memory()
     unhindered()
     if code := Worker(queue or [], concurrency).run():
         raise typer.Exit(code)
