@@ -21,7 +21,6 @@ from aetherflow.core.contracts.kinds.names import ARCHIVE, SAFE_ARCHIVE_DRIVERS
 from aetherflow.core.contracts.lacks import Lack
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.connecting import models_of
-from aetherflow.core.host.faults import fault_problem
 from aetherflow.core.host.first_party import driver_extra, extra_for
 from aetherflow.core.host.installing import driver_command, is_installed, missing_drivers
 from aetherflow.core.host.names import CONNECTORS, STEPS
@@ -247,6 +246,8 @@ class _Plugins:
                     self._lack(lack, connector, f"resource {value!r}", here)
 
     def _fault(self, what: str, error: Exception, path: DocPath) -> None:
+        from aetherflow.core.host.faults import fault_problem  # for what fails; every run imports this module
+
         self.problems.add(fault_problem(what, error, self.document.source.value(path), path))
 
     def _lack(self, lack: Lack, connector: Any, what: str, path: DocPath) -> None:

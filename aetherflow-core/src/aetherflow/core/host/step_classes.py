@@ -9,7 +9,6 @@ from aetherflow.core.base.errors import AetherflowError, OutputError
 from aetherflow.core.contracts.handles import STEP_SUCCESS
 from aetherflow.core.contracts.step import Step
 from aetherflow.core.host.catalog import Catalog
-from aetherflow.core.host.faults import note_place
 from aetherflow.core.host.first_party import first_party
 from aetherflow.core.host.metadata import FOLDER
 from aetherflow.core.host.names import STEPS
@@ -36,6 +35,8 @@ class CatalogClasses:
         """The traceback of an error from the first frame of the third-party step, or of the third-party connector or
         hook that it called; empty if there is none. The place is noted on the error, for its message.
         """
+        from aetherflow.core.host.faults import note_place  # for what fails; every run imports this module
+
         source = self._source_of(name)
         return note_place(error) if source is None else note_place(error, cls.__module__, source)
 
