@@ -31,6 +31,22 @@ class Quits(Step):
         import os
         os._exit(0)
 
+class Forks(Step):
+    def run(self):
+        import multiprocessing, os
+        if not (pid := os.fork()):
+            os._exit(7)
+        child = multiprocessing.get_context("fork").Process(target=os._exit, args=(8,))
+        child.start()
+        child.join()
+        return {"codes": [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), child.exitcode]}
+
+class Threads(Step):
+    def run(self):
+        import os, threading, time
+        threading.Thread(target=os._exit, args=(9,)).start()
+        time.sleep(30)
+
 class Gives(Step):
     Outputs = Outputs
     def run(self):
@@ -72,6 +88,8 @@ POINTS = """\
 acme.raises = acme_steps.steps:Raises
 acme.exits = acme_steps.steps:Exits
 acme.quits = acme_steps.steps:Quits
+acme.forks = acme_steps.steps:Forks
+acme.threads = acme_steps.steps:Threads
 acme.gives = acme_steps.steps:Gives
 acme.returns = acme_steps.steps:Returns
 acme.calls = acme_steps.steps:Calls
@@ -131,9 +149,21 @@ def test_a_step_that_exits_fails(acme: "Project") -> None:
     assert (ended.code, "AF5001 SystemExit: 3 (acme-steps 1.0, acme_steps/steps.py:14)" in ended.err) == (1, True)
 
 
-def test_a_step_that_ends_the_process_is_interrupted(acme: "Project") -> None:
-    """No exit code can be given for it; `status` tells it."""
-    assert run(acme, "acme.quits").code == 0
+def test_a_step_that_ends_the_process_fails(acme: "Project") -> None:
+    ended = run(acme, "acme.quits")
+    assert "  AF5001 SystemExit: os._exit(0) (acme-steps 1.0, acme_steps/steps.py:19)\n" in ended.err
+    assert f'File "{acme.site}/acme_steps/steps.py", line 19, in run' in ended.err
+    assert (ended.code, acme.rows("SELECT status FROM runs")) == (1, [("FAILED",)])
+
+
+def test_what_a_step_forks_ends_by_os_exit(acme: "Project") -> None:
+    ended = run(acme, "acme.forks")
+    assert (ended.code, json.loads(acme.rows("SELECT outputs FROM step_runs")[0][0])) == (0, {"codes": [7, 8]})
+
+
+def test_a_thread_of_a_plugin_that_ends_the_process_leaves_the_run_interrupted(acme: "Project") -> None:
+    """It cannot be told from one of the program around the run; `status` shows what became of the run."""
+    assert run(acme, "acme.threads").code == 9
     shown = acme.command("status")
     assert (shown.code, "INTERRUPTED f " in shown.out) == (1, True), shown.out
 

@@ -11,6 +11,7 @@ from aetherflow.core.host.installing import install_command
 from aetherflow.core.host.names import OTEL
 from aetherflow.core.runtime.environment.allowed import hooks_of_group
 from aetherflow.core.runtime.environment.snapshot import Snapshot
+from aetherflow.core.runtime.processes.step_exits import exits_raise
 
 CALL_STEP = "aetherflow_call_step"
 
@@ -50,7 +51,7 @@ class StepWrapping:
         """The result that the outermost wrapper returns; raises what it raises."""
 
         def with_plugins() -> StepResult:
-            with active(self._catalog):
+            with active(self._catalog), exits_raise():
                 return work()
 
         if self._hooks is None:
