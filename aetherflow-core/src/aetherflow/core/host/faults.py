@@ -1,11 +1,11 @@
 """The places at which third-party plugins raised errors: package, file and line."""
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import cache
 from itertools import takewhile
-from types import TracebackType
+from types import FrameType, TracebackType
 
 from aetherflow.core.base.errors import AetherflowError
 from aetherflow.core.base.location import DocPath, Location, format_path
@@ -36,7 +36,7 @@ def note_place(error: BaseException, module: str = "", source: str = "") -> str:
             return ""
         package = _package_of(_module(at), module, source) or ""
         with suppress(AttributeError):  # its type has slots
-            setattr(error, RAISED_AT, ", ".join(filter(None, (package, _place(at)))))
+            setattr(error, RAISED_AT, ", ".join(filter(None, (package, _place(at.tb_frame, at.tb_lineno)))))
             if package and isinstance(each, _BUGS):
                 error.fix = f"report it to the authors of {package}"  # type: ignore[attr-defined]
         if each is not error and isinstance(each, OSError):
@@ -51,6 +51,27 @@ def place_of(error: BaseException) -> str:
     note_place(error)
     place = getattr(error, RAISED_AT, "")
     return f" ({place})" if place else ""
+
+
+def executed_in(frame: FrameType | None) -> str:
+    """The place in a third-party plugin that a frame, or one that has called it, is at; as `place_of` gives it."""
+    lines = []
+    while frame is not None:
+        lines.append((frame, frame.f_lineno))
+        frame = frame.f_back
+    return _innermost(lines)
+
+
+def stopped_in(error: KeyboardInterrupt) -> str:
+    """The place in a third-party plugin that was stopped, whichever handler of the signal raised the error."""
+    return _innermost([(at.tb_frame, at.tb_lineno) for at in _frames(error)][::-1])
+
+
+def _innermost(lines: Iterable[tuple[FrameType, int]]) -> str:
+    for frame, line in lines:
+        if (package := _package_of(_name(frame), "", "")) is not None:
+            return f" ({', '.join(filter(None, (package, _place(frame, line))))})"
+    return ""
 
 
 def message_with_place(error: BaseException) -> str:
@@ -97,7 +118,11 @@ def _frames(error: BaseException) -> Iterator[TracebackType]:
 
 
 def _module(at: TracebackType) -> str:
-    return str(at.tb_frame.f_globals.get("__name__", ""))
+    return _name(at.tb_frame)
+
+
+def _name(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", ""))
 
 
 def _package_of(name: str, module: str, source: str) -> str | None:
@@ -145,8 +170,8 @@ def _top(name: str) -> str:
     return name.partition(".")[0]
 
 
-def _place(at: TracebackType) -> str:
+def _place(frame: FrameType, line: int) -> str:
     """File and line, the file from its package on."""
-    path = at.tb_frame.f_code.co_filename
-    parts = _module(at).count(".") + 1 + path.endswith("__init__.py")
-    return f"{'/'.join(path.split('/')[-parts:])}:{at.tb_lineno}"
+    path = frame.f_code.co_filename
+    parts = _name(frame).count(".") + 1 + path.endswith("__init__.py")
+    return f"{'/'.join(path.split('/')[-parts:])}:{line}"

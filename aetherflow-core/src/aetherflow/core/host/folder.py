@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from aetherflow.core.base.errors import PluginError, PluginFileError, PluginPathError
 from aetherflow.core.host.registering import MODULE_PREFIX, Collector, Registration, collecting
+from aetherflow.core.host.slow_imports import watching
 
 INIT = "__init__.py"
 SKIPPED = frozenset({"test", "tests", "__pycache__"})
@@ -163,10 +164,11 @@ class _Loader:
         try:
             if file.suffix != ".py":
                 raise ImportError("it is no Python file")
-            if not package or not stem.isidentifier():
-                _execute(f"{package}.{re.sub(r'[^0-9A-Za-z_]', '_', stem)}" if package else name, file)
-            else:
-                import_module(name)
+            with watching(f"plugin file {file}"):
+                if not package or not stem.isidentifier():
+                    _execute(f"{package}.{re.sub(r'[^0-9A-Za-z_]', '_', stem)}" if package else name, file)
+                else:
+                    import_module(name)
         except (Exception, SystemExit) as error:  # noqa: BLE001 a plugin may raise anything while it is imported
             del self._collector.items[before:]  # a plugin that failed midway registers nothing
             self._errors.append(_failed(file, error))

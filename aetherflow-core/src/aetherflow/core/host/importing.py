@@ -5,6 +5,7 @@ from typing import Any
 
 from aetherflow.core.base.errors import PluginLoadError
 from aetherflow.core.host.metadata import PluginEntry
+from aetherflow.core.host.slow_imports import watching
 
 
 def import_target(entry: PluginEntry, advice: str = "") -> Any:
@@ -13,7 +14,8 @@ def import_target(entry: PluginEntry, advice: str = "") -> Any:
     Raises PluginLoadError, which names the distribution and adds `advice` to its fix.
     """
     try:
-        return find_target(entry.target)
+        with watching(label_of(entry)):
+            return find_target(entry.target)
     except (Exception, SystemExit) as error:  # a plugin's module may raise anything while it is imported
         from aetherflow.core.host.faults import place_of  # for what fails; every command imports this module
 

@@ -9,6 +9,7 @@ from aetherflow.core.host.importing import find_target, import_target, label_of
 from aetherflow.core.host.metadata import PluginEntry
 from aetherflow.core.host.names import BUNDLE_SOURCES, CONNECTORS, DOCUMENTS, STATE_BACKENDS, STEPS
 from aetherflow.core.host.registering import Collector, Registration, collecting
+from aetherflow.core.host.slow_imports import watching
 
 _BASES = {
     STEPS: "step:Step",
@@ -86,7 +87,7 @@ def load_legacy(entry: PluginEntry) -> tuple[list[Registration], PluginFileError
     """Call an entry of the old group, or its `register()`; returns the registrations, and the error if it failed."""
     collector = Collector(entry.distribution, entry.version, entry.target)
     try:
-        with collecting(collector):
+        with collecting(collector), watching(f"entry point plugin {entry.name} of {entry.source}"):
             found = find_target(entry.target)
             if callable(found):
                 found()

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+from aetherflow.core.host.slow_imports import end_import
 from aetherflow.core.kernel.sequencing.stopping import Stop
 
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
@@ -21,6 +22,7 @@ def stopped_by_signals(stop: Stop) -> Iterator[None]:
     def handler(number: int, frame: FrameType | None) -> None:
         del frame
         stop.request(number)
+        end_import()
 
     # HUP is already ignored under nohup: the run must survive the end of its terminal
     ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
