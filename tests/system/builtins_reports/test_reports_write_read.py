@@ -1,5 +1,6 @@
 """`excel_write` and `excel_read`, and that one reads what the other wrote."""
 
+import csv
 import datetime
 import json
 from pathlib import Path
@@ -79,3 +80,19 @@ def test_a_dry_run_of_a_read_says_from_where(reports: Reports) -> None:
         ({"output": "/elsewhere/r.csv"}, "/elsewhere"),
     ):
         assert words in planned(reports, **{"source_path": book, "output": output, **inputs})
+
+
+TEXTS = ["plain", 'say "x"', '"', "a,b", "a\tb", "a\nb", "'", "=1", "ü 😀", "1", None]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+@pytest.mark.parametrize("width", [1, 3])
+def test_texts_come_back_as_fields_that_the_csv_module_reads(reports: Reports, suffix: str, width: int) -> None:
+    rows = [[text, number, number / 4][:width] for number, text in enumerate(TEXTS)]
+    names = ['na"me', "whole, number", "half"][:width]
+    book = reports.one("excel_write", output="t.xlsx", tables=[{"rows_json": rows, "columns_json": names}])["output"]
+    read = reports.one("excel_read", source_path=book, output=f"o.{suffix}", blank_rows="keep")["output"]
+    with Path(read).open(newline="", encoding="utf-8") as file:
+        found = list(csv.reader(file, delimiter="," if suffix == "csv" else "\t"))
+    wanted = [["" if value is None else str(value) for value in row] for row in rows]
+    assert found == [names, *(wanted if width > 1 else wanted[:-1])]

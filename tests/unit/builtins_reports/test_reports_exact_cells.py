@@ -1,6 +1,11 @@
 """Times of a workbook to microseconds, and its error cells: the functions that read, without the step's child."""
 
+import contextlib
+import datetime as dt
+import random
+import re
 import zipfile
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +13,6 @@ import openpyxl
 import pytest
 
 from aetherflow.core.api import StepError, StepInputError
-from aetherflow_builtins_reports.reading.exact_cells import make_exact
 from aetherflow_builtins_reports.reading.workbooks import read_sheet
 
 HEADER = "when,note"
@@ -62,6 +66,8 @@ def read(path: Path, **more: Any) -> tuple[list[str], dict[str, Any]]:
         (2, "0.50000000001", "12:00:00.000001"),
         (3, "1.00000000001157", "24:00:00.000001"),
         (3, "2.5", "60:00:00"),
+        (1, "43831.50001", "2020-01-01T12:00:01"),  # a second that was rounded to five decimals
+        (1, "43831.500005787039", "2020-01-01T12:00:00.500000"),
     ],
 )
 def test_a_time_is_that_of_the_cell_and_never_on_another_day(
@@ -84,8 +90,6 @@ COUNTED = {
 
 @pytest.mark.parametrize("without_references", [False, True])
 def test_error_cells_are_counted_and_become_what_is_asked_for(tmp_path: Path, without_references: bool) -> None:
-    import re
-
     path = book(tmp_path, re.sub(r' r="\w+"', "", ERRORS) if without_references else ERRORS)
     lines, found = read(path)
     assert (lines, found["errors"]) == ([HEADER, ",1", "2,", ","], COUNTED)
@@ -98,14 +102,61 @@ def test_error_cells_are_counted_and_become_what_is_asked_for(tmp_path: Path, wi
 
 def test_another_format_has_no_error_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = book(tmp_path, ERRORS)
-    monkeypatch.setattr("aetherflow_builtins_reports.reading.workbooks.make_exact", lambda *_: False)
+    none = contextlib.nullcontext()
+    monkeypatch.setattr("aetherflow_builtins_reports.reading.workbooks.unpacked_sheet", lambda *_: none)
     assert read(path)[1]["errors"] is None
     with pytest.raises(StepInputError, match="on_error: fail is for"):
         read(path, on_error="fail")
 
 
-def test_a_sheet_without_rows_is_exact(tmp_path: Path) -> None:
-    path = book(tmp_path, "")
-    rows: list[list[Any]] = []
-    assert make_exact(path, "Sheet", rows)
-    assert rows == []
+def test_a_sheet_without_rows_has_no_error_cells(tmp_path: Path) -> None:
+    lines, found = read(book(tmp_path, ""), header=False, columns=["a", "b"])
+    assert (lines, found["errors"]) == (["a,b", HEADER], {})
+    lines, found = read(book(tmp_path, ""), ref="A5:B9", columns=["a", "b"])
+    assert (lines, found["errors"]) == (["a,b"], {})
+
+
+def test_error_cells_far_down_are_counted_without_references(tmp_path: Path) -> None:
+    plain = "<row><c><v>1</v></c><c><v>2</v></c></row>" * 30_000
+    _, found = read(book(tmp_path, plain + '<row><c><v>1</v></c><c t="e"><v>#N/A</v></c></row>'))
+    assert found["errors"] == {"note": {"count": 1, "first": "B30002", "text": "#N/A"}}
+
+
+EPOCH = dt.datetime(1899, 12, 30)  # noqa: DTZ001
+
+
+def test_every_microsecond_from_1927_to_2078_is_that_of_the_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = random.Random(48)
+    monkeypatch.setattr("aetherflow_builtins_reports.reading.exact_cells._PIECE", 1 << 15)  # many pieces
+    wanted, rows = [], []
+    for number in range(2, 4_000):
+        day = rng.randint(10_000, 65_000)
+        micros = rng.choice(
+            [rng.randrange(86_400_000_000), rng.randrange(86_400_000) * 1000 + rng.choice([499, 500, 501])]
+        )
+        wanted.append((EPOCH + dt.timedelta(day, 0, micros)).isoformat())
+        whole = Fraction(day) + Fraction(micros, 86_400_000_000)
+        digits = f"{round(whole * 10**12):013}"
+        text = rng.choice([f"{digits[:-12]}.{digits[-12:]}", f"{float(whole):.17g}", repr(float(whole))])
+        quote = rng.choice("\"'")
+        text = text if "." in text else f"{text}.0"
+        rows.append(f'<row r="{number}"><c r={quote}A{number}{quote} s="1"><v>{text}</v></c></row>')
+    lines, _ = read(book(tmp_path, "".join(rows)))
+    found = [line.rstrip(",") for line in lines[1:]]
+    assert [pair for pair in zip(found, wanted, strict=True) if pair[0] != pair[1]] == []
+
+
+def test_merged_cells_and_prefixed_names_are_read_as_they_are(tmp_path: Path) -> None:
+    path = book(tmp_path, '<row r="2"><c r="A2" s="1"><v>43831.50000142889</v></c><c r="B2"><v>1</v></c></row>')
+    odd = tmp_path / "odd.xlsx"
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(odd, "w") as target:
+        for name in source.namelist():
+            data = source.read(name)
+            if name == "xl/worksheets/sheet1.xml":
+                merged = b'</sheetData><mergeCells count="1"><mergeCell ref="A1:A2"/></mergeCells>'
+                data = data.replace(b"</sheetData>", merged)
+                data = re.sub(rb"<(/?)(?=[a-zA-Z])", rb"<\1x:", data).replace(b" xmlns=", b" xmlns:x=")
+            target.writestr(name, data)
+    assert read(odd)[0] == read(path)[0] == [HEADER, "2020-01-01T12:00:00.123456,1"]

@@ -4,21 +4,23 @@ import datetime
 import re
 from collections.abc import Iterator
 from itertools import zip_longest
-from pathlib import Path
+from mmap import mmap
 from typing import Any
 
 from aetherflow_builtins_reports.cells.dates import EPOCH_1900, EPOCH_1904
-from aetherflow_builtins_reports.errors import WorkbookError
-from aetherflow_builtins_reports.package.archive import Archive
 from aetherflow_builtins_reports.package.refs import cell_name, letters, parse_cell
-from aetherflow_builtins_reports.package.workbook import Workbook
+from aetherflow_builtins_reports.reading.unpacked import UnpackedSheet
 
 _DAY_US = 86_400_000_000
-_PIECE = 1 << 20
+_PIECE = 4 << 20
 _ALL_DIGITS = 17
 """With fewer digits a number is a rounded one: the roundest time is taken that it can mean."""
-_DAY_MS, _NEAR_MS = 86_400_000.0, 0.0005
-_NEAR_DAYS, _NEAR_DECIMALS, _NEAR_US = 100_000, 10, 10
+_DAY_MS = 86_400_000.0
+_NEAR_DAYS, _NEAR_DECIMALS, _NEAR_US, _SAME_US = 100_000, 10, 10, 0.5
+_USUAL_DAYS, _USUAL_LENGTH = (9_999, 100_000), 16
+"""Days of five digits. A number of one of them with so many characters has at least ten decimals."""
+_FROM_MILLISECOND = [datetime.timedelta(microseconds=each - 1000 * (each > 500)) for each in range(1000)]
+"""The distance of a time from the next millisecond, by its last three digits."""
 _FROM_1900 = 61
 _PART_ROWS = 4096
 _TIMES = frozenset({datetime.datetime, datetime.time, datetime.timedelta})
@@ -34,24 +36,19 @@ class ErrorCell(str):
     cell: str
 
 
-def make_exact(path: Path, sheet: str, rows: list[list[Any]]) -> bool:
+def make_exact(sheet: UnpackedSheet, rows: list[list[Any]]) -> bool:
     """Put the times of a sheet into `rows`, which begin at A1, to microseconds, and an ErrorCell for each error.
 
-    False if the file is of another format, whose errors are not known; nothing is changed then.
+    Returns whether there are error cells.
     """
     columns, has_blanks = _columns(rows)
-    with Archive(path) as archive:
-        try:
-            book = Workbook(archive)
-            part = book.sheet(sheet).part
-        except WorkbookError:
-            return False
-        for piece in _pieces(archive.stream(part)) if columns or has_blanks else ():
-            if has_blanks:
-                _errors(piece, rows)
-            if columns:
-                _times(piece, rows, columns, date1904=book.date1904)
-    return True
+    epoch = datetime.datetime.combine(EPOCH_1904 if sheet.date1904 else EPOCH_1900, datetime.time())
+    has_errors = has_blanks and _errors(sheet.content, sheet.start, sheet.end, rows)
+    for start, end in _pieces(sheet) if columns else ():
+        for column in columns:
+            for found in _found(sheet.content, start, end, column):
+                _put_times(found, rows, column, epoch)
+    return has_errors
 
 
 def _columns(rows: list[list[Any]]) -> tuple[set[int], bool]:
@@ -66,60 +63,71 @@ def _columns(rows: list[list[Any]]) -> tuple[set[int], bool]:
     return columns, has_blanks
 
 
-def _pieces(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """The part in pieces that end with a row."""
-    held = bytearray()
-    for block in blocks:
-        held += block
-        if len(held) >= _PIECE and (end := held.rfind(b"row>") + 4) > 4:
-            yield bytes(held[:end])
-            del held[:end]
-    yield bytes(held)
+def _pieces(sheet: UnpackedSheet) -> Iterator[tuple[int, int]]:
+    """Start and end of pieces of the part that end with a row."""
+    start, end = sheet.start, sheet.end
+    while end - start > _PIECE and (row := sheet.content.rfind(b"row>", start, start + _PIECE)) > start:
+        yield start, row + 4
+        start = row + 4
+    yield start, end
 
 
-def _errors(piece: bytes, rows: list[list[Any]]) -> None:
-    if b't="e"' not in piece and b"t='e'" not in piece:
-        return
-    for row, column, attributes, end in _cells(piece):
+def _errors(sheet: mmap, start: int, end: int, rows: list[list[Any]]) -> bool:
+    if sheet.find(b't="e"', start, end) < 0 and sheet.find(b"t='e'", start, end) < 0:
+        return False
+    for row, column, attributes, tag_end in _cells(sheet, start, end):
         kind = _KIND.search(attributes)
         if kind is None or kind[1] != b"e" or row > len(rows):
             continue
-        value = _VALUE.search(piece, end)
+        value = _VALUE.search(sheet, tag_end, end)
         error = ErrorCell(value[1].decode(errors="replace") if value else "#N/A")
         error.cell = cell_name(row, column)
         cells = rows[row - 1]
         cells += [""] * (column - len(cells))
         cells[column - 1] = error
+    return True
 
 
-def _times(piece: bytes, rows: list[list[Any]], columns: set[int], *, date1904: bool) -> None:
-    if b" r='" in piece:
-        piece = piece.replace(b" r='", b' r="')
-    epoch = datetime.datetime.combine(EPOCH_1904 if date1904 else EPOCH_1900, datetime.time())
-    for column in columns:
+def _found(content: mmap, start: int, end: int, column: int) -> Iterator[list[tuple[bytes, bytes]]]:
+    """Rows and numbers of the cells of a column that have decimals."""
+    for quote in (b'"', b"'") if content.find(b" r='", start, end) >= 0 else (b'"',):
         # begins with what few other places have, so that the search goes through the rest in one stride
         pattern = re.compile(
-            rb' r="%s(\d+)["\'][^<>]*>(?:<(?:[\w.-]+:)?f\b[^<>]*(?:/>|>[^<]*</[^<>]*>))?<(?:[\w.-]+:)?v>(-?\d*\.[^<]*)<'
-            % letters(column + 1).encode()
+            rb" r=%s%s(\d+)%s[^<>]*>(?:<(?:[\w.-]+:)?f\b[^<>]*(?:/>|>[^<]*</[^<>]*>))?"
+            rb"<(?:[\w.-]+:)?v>(-?\d*\.\d+(?:[eE][+-]?\d\d?)?)<" % (quote, letters(column + 1).encode(), quote)
         )
-        for number, text in _inexact(pattern.findall(piece)):
-            row = int(number) - 1
-            if row < len(rows) and column < len(rows[row]) and type(value := rows[row][column]) in _TIMES:
-                rows[row][column] = _exact(value, text, epoch)
+        yield pattern.findall(content, start, end)
 
 
-def _inexact(found: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The times that are no whole millisecond, or just before midnight; the library gives the others exactly."""
-    try:
-        numbers = [float(text) for _, text in found]
-    except ValueError:
-        return found
-    return [
-        each
-        for each, number in zip(found, numbers, strict=True)
-        if (_NEAR_MS < (time := number * _DAY_MS) % 1000 < 1000 - _NEAR_MS and not _is_millisecond(each[1], number))
-        or time % _DAY_MS > _DAY_MS - _NEAR_MS
-    ]
+def _put_times(found: list[tuple[bytes, bytes]], rows: list[list[Any]], column: int, epoch: datetime.datetime) -> None:
+    """Put the times of a column, given as row and number, to microseconds."""
+    low, high = _USUAL_DAYS
+    for row, text in found:
+        number = float(text)
+        micros = number % 1 * _DAY_US
+        rest = micros % 1000
+        # ten decimals or more, and no exponent
+        is_usual = low < number < high and len(text) >= _USUAL_LENGTH and text[-4:].isdigit()
+        if (
+            (rest < _SAME_US or rest > 1000 - _SAME_US)
+            and (is_usual or (micros + _SAME_US) % 1e6 < 2 * _SAME_US)
+            and micros < _DAY_US - _SAME_US
+        ):
+            continue  # a whole millisecond, or second: the library gives it exactly
+        index = int(row) - 1
+        if index >= len(rows) or column >= len(rows[index]):
+            continue
+        cells = rows[index]
+        value = cells[column]
+        kind = type(value)
+        if (
+            is_usual
+            and kind is datetime.datetime
+            and (_NEAR_US < rest < 500 - _NEAR_US or 500 + _NEAR_US < rest < 1000 - _NEAR_US)
+        ):
+            cells[column] = value + _FROM_MILLISECOND[round(rest)]
+        elif kind in _TIMES and not _is_millisecond(text, number):
+            cells[column] = _exact(value, text, number, epoch)
 
 
 def _is_millisecond(text: bytes, number: float) -> bool:
@@ -128,10 +136,9 @@ def _is_millisecond(text: bytes, number: float) -> bool:
     return decimals >= _NEAR_DECIMALS and round(round(number * _DAY_MS) / _DAY_MS, decimals) == number
 
 
-def _exact(value: Any, text: bytes, epoch: datetime.datetime) -> Any:
+def _exact(value: Any, text: bytes, number: float, epoch: datetime.datetime) -> Any:
     """The time that a number means; `value` is what the library makes of it."""
     try:
-        number = float(text)
         day = int(number // 1)
         micros = (number - day) * _DAY_US
         decimals = text[text.find(b".") + 1 :]
@@ -147,7 +154,7 @@ def _exact(value: Any, text: bytes, epoch: datetime.datetime) -> Any:
         if day < _FROM_1900 and epoch.date() == EPOCH_1900:
             return value
         return epoch + datetime.timedelta(day, 0, time)
-    except (ValueError, OverflowError):
+    except OverflowError:
         return value
 
 
@@ -160,10 +167,10 @@ def _roundest(text: bytes, day: int, micros: float) -> float:
     return next((each for each in rounded if round(day + each / _DAY_US, decimals) == number), micros)
 
 
-def _cells(piece: bytes) -> Iterator[tuple[int, int, bytes, int]]:
+def _cells(sheet: mmap, start: int, end: int) -> Iterator[tuple[int, int, bytes, int]]:
     """Row, column, attributes and end of the start tag of each cell; cells without a reference follow the last one."""
     row = column = 0
-    for found in _CELL.finditer(piece):
+    for found in _CELL.finditer(sheet, start, end):
         attributes = found[1]
         ref = _REF.search(attributes)
         if found[0].split(b" ", 1)[0].rstrip(b">/").endswith(b"row"):

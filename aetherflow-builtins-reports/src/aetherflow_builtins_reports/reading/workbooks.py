@@ -2,7 +2,7 @@
 
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from aetherflow_builtins_reports.errors import WorkbookError
 from aetherflow_builtins_reports.package.archive import Archive
 from aetherflow_builtins_reports.package.refs import MAX_COLUMN, MAX_ROW, Area, parse_area
 from aetherflow_builtins_reports.reading.exact_cells import ErrorCell, make_exact
+from aetherflow_builtins_reports.reading.unpacked import unpacked_sheet
 from aetherflow_builtins_reports.tables import column_of, write_delimited, write_parquet
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 def find_sheet(source: str, sheet: str | None) -> str:
     """The name of a sheet in the workbook's spelling, of the first one for None; StepInputError if it has none such."""
-    with _opened(Path(source), sheet) as (_, found):
+    path = Path(source)
+    with _archive(path), _opened(path, str(path), sheet) as (_, found):
         return found
 
 
@@ -37,14 +39,14 @@ def read_sheet(
     on_error: str,
 ) -> dict[str, Any]:
     """Write a range of a sheet to the file `target`, without rows only if `if_empty`; returns what was found."""
-    found, rows, has_errors = _rows(Path(source), sheet)
-    if not has_errors and on_error != "null":
+    found, rows, has_errors = _rows(Path(source), sheet, Path(target).parent)
+    if has_errors is None and on_error != "null":
         raise StepInputError(
             f"on_error: {on_error} is for .xlsx and .xlsm only", fix="save it as .xlsx, or leave on_error out"
         )
     rows = _cut(rows, ref, skip_blank=skip_blank)
     names, rows = _names(rows, columns or [], header=header)
-    errors = _errors(rows, names)
+    errors = _errors(rows, names) if has_errors else {}
     if errors and on_error == "fail":
         listed = ", ".join(
             f"column {name!r}: {each['count']:,}, first {each['text']} in {each['first']}"
@@ -66,7 +68,13 @@ def read_sheet(
             else:
                 write_delimited(typed, count, file, "," if file_format == "csv" else "\t")
     dtypes = {column.name: column.dtype for column in typed}
-    return {"sheet": found, "rows": count, "columns": names, "dtypes": dtypes, "errors": errors if has_errors else None}
+    return {
+        "sheet": found,
+        "rows": count,
+        "columns": names,
+        "dtypes": dtypes,
+        "errors": None if has_errors is None else errors,
+    }
 
 
 def _errors(rows: list[list[Any]], names: list[str]) -> dict[str, dict[str, Any]]:
@@ -83,15 +91,23 @@ def _errors(rows: list[list[Any]], names: list[str]) -> dict[str, dict[str, Any]
 
 
 @contextmanager
-def _opened(path: Path, wanted: str | None) -> Iterator[tuple["calamine.CalamineWorkbook", str]]:
-    """Open the workbook; yield it and the name of the wanted sheet in the workbook's spelling."""
+def _archive(path: Path) -> Iterator[Archive | None]:
+    """The parts of the workbook, which may be unpacked; None for a format that is no archive."""
+    if not zipfile.is_zipfile(path):
+        yield None
+        return
+    with Archive(path) as archive:
+        archive.refuse_bombs()
+        yield archive
+
+
+@contextmanager
+def _opened(path: Path, opened: str, wanted: str | None) -> Iterator[tuple["calamine.CalamineWorkbook", str]]:
+    """Open the file `opened` of a workbook; yield it and the name of the wanted sheet in the workbook's spelling."""
     import python_calamine as calamine
 
-    if zipfile.is_zipfile(path):
-        with Archive(path) as archive:
-            archive.refuse_bombs()
     try:
-        book = calamine.CalamineWorkbook.from_path(str(path))
+        book = calamine.CalamineWorkbook.from_path(opened)
     except calamine.PasswordError as error:
         raise WorkbookError(f"{path} is encrypted", fix="save it without a password") from error
     except calamine.CalamineError as error:
@@ -108,16 +124,19 @@ def _opened(path: Path, wanted: str | None) -> Iterator[tuple["calamine.Calamine
         book.close()
 
 
-def _rows(path: Path, sheet: str | None) -> tuple[str, list[list[Any]], bool]:
-    """The sheet's name in the workbook's spelling, its rows from A1 on, and whether they have their error cells."""
+def _rows(path: Path, wanted: str | None, folder: Path) -> tuple[str, list[list[Any]], bool | None]:
+    """The sheet's name in the workbook's spelling, its rows from A1 on, and whether there are error cells (or None)."""
     import python_calamine as calamine
 
-    with _opened(path, sheet) as (book, found):
+    with ExitStack() as stack:
+        archive = stack.enter_context(_archive(path))
+        sheet = stack.enter_context(unpacked_sheet(archive, wanted, folder)) if archive else None
+        book, found = stack.enter_context(_opened(path, sheet.path if sheet else str(path), wanted))
         try:
             rows = book.get_sheet_by_name(found).to_python(skip_empty_area=False)
         except calamine.CalamineError as error:
             raise WorkbookError(f"{path}: sheet {found!r} cannot be read: {error}") from error
-    return found, rows, zipfile.is_zipfile(path) and make_exact(path, found, rows)
+        return found, rows, make_exact(sheet, rows) if sheet else None
 
 
 def _cut(rows: list[list[Any]], ref: str, *, skip_blank: bool) -> list[list[Any]]:
