@@ -8,7 +8,7 @@ from aetherflow.core.base.said import Reason, code_of
 SUMMARY_SCHEMA = 1
 
 
-@dataclass(slots=True, eq=False, repr=False)
+@dataclass(slots=True, eq=False)
 class ArtifactSummary:
     """An artifact of a step; `removed` names the cleanup policy or the later step that removed it, None if none did."""
 
@@ -18,7 +18,7 @@ class ArtifactSummary:
     removed: str | None = None
 
 
-@dataclass(slots=True, eq=False, repr=False)
+@dataclass(slots=True, eq=False)
 class StepSummary:
     """The result of a step; `reused` means that an earlier process of this run had finished it."""
 
@@ -35,7 +35,7 @@ class StepSummary:
     items_failed: int = 0
 
 
-@dataclass(slots=True, eq=False, repr=False)
+@dataclass(slots=True, eq=False)
 class FailureSummary:
     """Why a job failed: code, message, location, fix, and the log with its last lines."""
 
@@ -50,7 +50,7 @@ class FailureSummary:
     """Names of the failed items of a `for_each`."""
 
 
-@dataclass(slots=True, eq=False, repr=False)
+@dataclass(slots=True, eq=False)
 class JobSummary:
     """The result of a job, with its steps and the error that ended it."""
 
@@ -63,7 +63,7 @@ class JobSummary:
     steps: list[StepSummary] = field(default_factory=list)
 
 
-@dataclass(slots=True, eq=False, repr=False)
+@dataclass(slots=True, eq=False)
 class RunSummary:
     """The result of a run, which `run_flow()` returns and `run --json` prints."""
 
