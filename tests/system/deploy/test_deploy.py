@@ -60,6 +60,13 @@ def test_units_are_hardened_alike() -> None:
     assert flow.strip() == scheduler.strip() != ""
 
 
+def test_a_service_is_limited() -> None:
+    """What its flows take goes no further than the service, which goes on; and a crash writes no memory to a file."""
+    for unit in UNITS:
+        lines = unit.read_text().splitlines()
+        assert {"MemoryMax=75%", "TasksMax=1024", "OOMPolicy=continue", "LimitCORE=0"} <= {*lines}, unit
+
+
 def test_what_units_start_is_taken(tmp_path: Path) -> None:
     """The programs know the options that the units give them."""
     (tmp_path / "a.yaml").write_text(

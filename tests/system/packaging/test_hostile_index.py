@@ -1,17 +1,12 @@
 """Beside an index with other distributions of our names, each command that is shown or printed installs ours."""
 
-import base64
-import functools
-import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
-import threading
 import zipfile
-from collections.abc import Iterator, Mapping
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -19,15 +14,12 @@ import pytest
 
 import release
 from docs_pages import pages
-from uv_program import OURS, uv
+from hostile_index import VERSION, hostile_index, wheel_of
+from uv_program import uv
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("packaging")]
 
 ROOT = Path(__file__).parents[3]
-VERSION = release.version_of(ROOT)
-HERE = f"cp{sys.version_info.major}{sys.version_info.minor}"
-THIRD_PARTY = [(VERSION, f"{HERE}-none-any"), (f"{VERSION}.post1", "py3-none-any"), ("1.9.9", "py3-none-any")]
-"""Version and tag of the third-party wheels: pip prefers a more specific wheel, and a newer version in a range."""
 FLOW = """\
 version: 1
 flow: {id: nightly}
@@ -45,40 +37,10 @@ jobs:
 """
 
 
-def wheel_of(folder: Path, name: str, version: str, tag: str, files: Mapping[str, str], *requires: str) -> Path:
-    """A wheel with these files."""
-    stem = f"{name.replace('-', '_')}-{version}"
-    extras = "".join(f"Provides-Extra: {extra}\n" for extra in release.locks_of(ROOT))
-    needs = "".join(f"Requires-Dist: {text}\n" for text in requires)
-    all_files = {
-        **files,
-        f"{stem}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{extras}{needs}",
-        f"{stem}.dist-info/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n",
-    }
-    digests = {file: hashlib.sha256(text.encode()).digest() for file, text in all_files.items()}
-    coded = {file: base64.urlsafe_b64encode(digest).rstrip(b"=").decode() for file, digest in digests.items()}
-    record = "".join(f"{file},sha256={coded[file]},{len(text)}\n" for file, text in all_files.items())
-    made = folder / f"{stem}-{tag}.whl"
-    with zipfile.ZipFile(made, "w") as wheel:
-        for file, text in {**all_files, f"{stem}.dist-info/RECORD": f"{record}{stem}.dist-info/RECORD,,\n"}.items():
-            wheel.writestr(file, text)
-    return made
-
-
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an index with wheels of all our names, none of them ours. Each brings a `.pth`."""
-    root = tmp_path_factory.mktemp("index")
-    for name in OURS:
-        (root / "simple" / name).mkdir(parents=True)
-        for version, tag in THIRD_PARTY:
-            wheel_of(root / "simple" / name, name, version, tag, {f"third_party_{name}.pth": "import sys\n"})
-    handler = functools.partial(SimpleHTTPRequestHandler, directory=root)
-    handler.log_message = lambda *_: None  # type: ignore[attr-defined]
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/simple/"
-        server.shutdown()
+    with hostile_index(tmp_path_factory.mktemp("index")) as address:
+        yield address
 
 
 def typed() -> list[tuple[str, ...]]:
