@@ -82,6 +82,16 @@ def test_places_that_cannot_be_used(project: "Project", unprivileged: tuple[str,
     assert not list((project.folder / "locked").iterdir())
 
 
+def test_a_state_in_a_folder_that_may_not_be_entered(project: "Project", unprivileged: tuple[str, ...]) -> None:
+    (project.folder / "locked").mkdir(mode=0o600)
+    place = project.folder / "locked" / "deep" / "s.sqlite"
+    project.write(f"version: 1\nflow: {{id: f, state: {{path: {place}}}}}\njobs: []\n", "flow.yaml")
+    result = project.command("doctor", "flow.yaml", prefix=unprivileged)
+    assert result.code == 2
+    assert f"AF4001 state file {place}: permission denied" in result.out
+    assert f"namei -l {place.parents[1]}" in result.out
+
+
 def test_connect(acme: "Project") -> None:
     acme.flow(
         f"""\

@@ -43,14 +43,17 @@ def check_place(path: Path, what: str, at: Location) -> list[Problem]:
 
 def check_state_file(path: Path, at: Location) -> list[Problem]:
     """Whether the state file, or its folder, can be written and is on a local file system."""
-    if path.is_file():
-        if not os.access(path, os.R_OK | os.W_OK):
-            message = f"state file {path} cannot be read and written by this user"
-            problems = [Problem("AF6002", message, at, code="host:not_writable", fix="correct its permissions")]
-        else:
-            problems = _unusable(path, at)
+    try:
+        there = path.is_file()
+    except OSError as error:
+        from aetherflow.core.kernel.state.reading import unreadable  # as in `_unusable`
+
+        return [_state_problem(unreadable(path, error), at)]
+    if there and not os.access(path, os.R_OK | os.W_OK):
+        message = f"state file {path} cannot be read and written by this user"
+        problems = [Problem("AF6002", message, at, code="host:not_writable", fix="correct its permissions")]
     else:
-        problems = check_place(path.parent, "state folder", at)
+        problems = _unusable(path, at) if there else check_place(path.parent, "state folder", at)
     if (kind := network_kind(path, mounts())) is not None:
         message = f"state file {path} is on a network file system ({kind}), whose locks cannot be relied on"
         fix = "move flow.state.path or AETHERFLOW_STATE_ROOT to a local disk"
