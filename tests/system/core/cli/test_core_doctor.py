@@ -111,7 +111,7 @@ def test_connect(acme: "Project") -> None:
     assert states == {"gone": "failed", "slow": "timeout", "odd": "failed", "lite": "ok", "duck": "ok"}
     assert codes(report) == ["AF5201", "AF6004", "AF5201"]
     assert report["errors"][0]["msg"] == "resource gone: login with *** refused"
-    assert report["errors"][2]["msg"] == "resource odd: ZeroDivisionError: odd ***"
+    assert report["errors"][2]["msg"] == "resource odd: ZeroDivisionError: odd *** (acme 1.0, acme.py:28)"
     assert CANARY not in json.dumps(report)
     assert not acme.work.exists()
     result = acme.command("doctor", "flow.yaml", "--connect", "--deadline", "1")
