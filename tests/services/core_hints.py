@@ -483,7 +483,7 @@ def a_file_that_was_taken_is_gone(project: Project) -> Result:
     return Result(1, run(project, "two", code=1), "")
 
 
-@case("cli/prune", {"aetherflow claims list": (0, "a.txt")})
+@case("cli/pruned", {"aetherflow claims list": (0, "a.txt")})
 def runs_that_are_kept_for_their_claims(project: Project) -> Result:
     project.write(flow())
     run(project, "one", fail="load")

@@ -182,8 +182,8 @@ def test_a_flow_runs_with_its_state_in_the_server(server: ServerPlace, tmp_path:
     assert [each.error for each in trouble_of(state, [("f", "r")])] == [None]
     with pytest.raises(UsageError, match="there is nothing to resolve"):
         resolve(state, "f", "r", "done", actor="ann", host="here", reason="ticket 7")
-    doomed, _ = doomed_runs(state, "f", keep_last=0, before=None, include_unfinished=False)
-    assert [run.run_id for run in prune(state, ["f"], doomed, lambda run: None).runs] == ["r"]
+    doomed = (runs for runs, _ in doomed_runs(state, "f", 0, None, include_unfinished=False))
+    assert [run.run_id for freed in prune(state, [("f", doomed)]) for run in freed.runs] == ["r"]
     assert list_runs(state) == []
     for store, table in (("state", "journal"), ("state", "owners"), ("locks", "locks")):
         assert server.ask(f"SELECT count(*) FROM {server.schema(store)}.{table}") == [(0,)]

@@ -1,6 +1,7 @@
 """`runs prune`: what goes, what stays, and that a crash half-way loses nothing that was to stay."""
 
 import contextlib
+import errno
 import json
 import os
 import pty
@@ -191,7 +192,7 @@ def test_many_runs_go_in_one_transaction(project: "Project", monkeypatch: pytest
     for number in range(6):
         assert project.cli("run", "flow.yaml", "--run-id", f"r{number}").code == 0
     names = project.folder / "points"
-    monkeypatch.setattr(pruning, "AT_ONCE", 2)
+    monkeypatch.setattr(pruning, "PAGE", 2)
     monkeypatch.setattr(failpoint, "act", Action(f"log:{names}"))
     pruned = project.cli("runs", "prune", "--keep-last", "1", "--yes")
     monkeypatch.setattr(failpoint, "act", None)
@@ -239,3 +240,23 @@ def test_a_state_that_cannot_be_read_does_not_keep_the_others(three: "Project") 
     result = three.cli("runs", "prune", "--keep-last", "1")
     assert (result.code, "AF4001" in result.err, "broken.sqlite" in result.err) == (4, True, True)
     assert run_ids(three) == ["3"]
+
+
+def test_a_file_that_cannot_be_removed_goes_with_the_next_pruning(
+    three: "Project", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows of its run are gone by then: the run index forgets it all the same."""
+
+    def act(name: str, *_: object) -> None:
+        if name == "clear 1.jsonl":
+            raise OSError(errno.EIO, os.strerror(errno.EIO), name)
+
+    monkeypatch.setattr(failpoint, "act", act)
+    failed = three.cli("runs", "prune", "--keep-last", "1")
+    monkeypatch.setattr(failpoint, "act", None)
+    assert (failed.code, "deleted 2 runs" in failed.out, "Input/output error" in failed.err) == (4, True, True), failed
+    assert (run_ids(three), files_of(three, "1")[-1]) == (["3"], "1.lock")
+    shown = three.cli("runs", "show", "1")
+    assert (shown.code, "run index" in shown.err) == (2, False), shown
+    assert three.cli("runs", "prune", "--keep-last", "1").code == 0
+    assert [files_of(three, number) for number in "12"] == [[], []]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aetherflow.core.cli import retaining
+from aetherflow.core.kernel.state.pruning import Freed
 from aetherflow.core.runtime.adopting import adopt
-from aetherflow.core.runtime.retention import Expiry, judge
+from aetherflow.core.runtime.retention import remove_workspaces
 from claiming import flow as claiming_flow
 from claiming import run as claiming_run
 from claiming import running
@@ -241,12 +242,11 @@ def test_a_run_that_was_resumed_since_it_was_judged_stays(nightly: "Project", mo
     ran(nightly, "good", "--slot", "2026-01-01T00:00Z")
     change(nightly, ago("bad", 100))
 
-    def judged(*given: Any) -> Expiry:
-        found = judge(*given)
+    def resumed(*given: Any) -> Freed:
         assert nightly.cli("resume", "bad", "-q").code == 0
-        return found
+        return remove_workspaces(*given)
 
-    monkeypatch.setattr(retaining, "judge", judged)
+    monkeypatch.setattr(retaining, "remove_workspaces", resumed)
     found = pruned(nightly, "--yes")
     assert (found["runs"], found["workspaces"], found["busy"]) == ([], [], ["f/bad"])
     assert ("bad",) in nightly.rows("SELECT run_id FROM runs")

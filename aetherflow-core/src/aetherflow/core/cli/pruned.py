@@ -1,42 +1,188 @@
-"""What `runs prune` has deleted, by ages that were given or by the retention of the project."""
+"""`aetherflow runs prune` by ages that were given, and what it has in common with the retention of a project."""
 
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple, TypeVar
 
+import typer
+
+from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
+from aetherflow.core.base.typed import typed_here
+from aetherflow.core.cli.history_text import runs_text
+from aetherflow.core.cli.lookup import flows_of, state_root_here
+from aetherflow.core.cli.notes import key_of, notes_of
+from aetherflow.core.cli.unreadable import unreadable_in
 from aetherflow.core.console.amounts import size_text
-from aetherflow.core.kernel.state.pruning import Freed, prune
+from aetherflow.core.console.since import span_ms
+from aetherflow.core.console.streams import print_json
+from aetherflow.core.kernel.state.history import PastRun
+from aetherflow.core.kernel.state.pruning import Freed, doomed_runs, prune
+from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.registry import forget
+from aetherflow.core.kernel.state.registry_file import KnownFlow
 
-if TYPE_CHECKING:
-    from aetherflow.core.kernel.state.history import PastRun
-
+T = TypeVar("T")
 PRUNE_SCHEMA = 1
+AT_ONCE = 1000
+"""Runs that are shown in one table, and that the run index forgets in one transaction."""
+States = dict[Path, list[str]]
+"""The states that are there to the ids of their flows."""
+ShownRun = tuple[str, str, str, int]
+"""State, flow, run and generation: a run as it was shown to somebody who is asked."""
+
+
+class Ages(NamedTuple):
+    """The options that say which runs go."""
+
+    keep_last: int
+    older_than: str | None
+    include_unfinished: bool
+
+
+@dataclass(slots=True)
+class Total:
+    """What goes, in numbers; of the runs only what is shown of each, and that only where it is asked for."""
+
+    listed: list[dict[str, Any]] | None = None
+    """The items of `runs` of `--json`; None for text."""
+    runs: int = 0
+    rows: int = 0
+    files: int = 0
+    bytes: int = 0
+    busy: list[PastRun] = field(default_factory=list)
+
+    def add(self, freed: Freed) -> None:
+        """Count what went at once."""
+        self.runs += len(freed.runs)
+        self.rows += freed.rows
+        self.files += freed.files
+        self.bytes += freed.bytes
+        self.busy += freed.busy
+        if self.listed is not None:
+            self.listed += map(row, freed.runs)
+
+
+def prune_by_age(ages: Ages, flow: str | None, config: Path | None, *, dry_run: bool, yes: bool, as_json: bool) -> int:
+    """Delete runs, or show which would be; returns the exit code. UsageError."""
+    root = state_root_here(config)
+    before = None if ages.older_than is None else now_ms() - span_ms(ages.older_than, "--older-than")
+    asks = not dry_run and not yes and sys.stdin.isatty()
+    total, claiming, errors = Total([] if as_json else None), list[str](), [*unreadable_in(root).values()]
+    confirmed: set[ShownRun] | None = None
+    states = states_of(flows_of(root, flow))
+
+    def pages(path: Path, flow_id: str) -> Iterator[list[PastRun]]:
+        unfinished = ages.include_unfinished
+        for runs, held in doomed_runs(path, flow_id, ages.keep_last, before, include_unfinished=unfinished):
+            claiming.extend(names_of(held))
+            yield [run for run in runs if confirmed is None or as_shown(run) in confirmed]
+
+    if dry_run or asks:
+        found = all_pages(states, pages, errors)
+        seen: set[ShownRun] = set()
+        for page in found if as_json else shown(found, list, config):
+            total.add(Freed(page if dry_run else []))
+            seen.update(map(as_shown, page) if asks else ())
+        if seen:
+            typer.confirm(f"Delete {runs_of(len(seen))}?", abort=True, err=True)
+        confirmed = seen if asks else None
+    if not dry_run:
+        claiming.clear()
+        carry_out(root, states, lambda path, ids: ((each, pages(path, each)) for each in ids), total, errors)
+    if as_json:
+        print_json(_document(total, claiming, dry_run=dry_run))
+    else:
+        typer.echo(f"{runs_of(total.runs)} would be deleted" if dry_run else text_of(total))
+        if claiming:
+            typer.echo(f"kept {runs_of(len(claiming))} for claims that are open: {typed_here('claims', 'list')}")
+    return exit_code(errors)
+
+
+def states_of(flows: Iterable[KnownFlow]) -> States:
+    """The states of flows, without those that are not there."""
+    states: States = {}
+    for flow in flows:
+        if durable.is_there(path := Path(flow.state_path)):
+            states.setdefault(path, []).append(flow.flow_id)
+    return states
+
+
+def all_pages(states: States, pages: Callable[[Path, str], Iterable[T]], errors: list[StateError]) -> Iterator[T]:
+    """The pages of all flows; a state that cannot be read goes to `errors`, and out of `states`."""
+    for path, flow_ids in list(states.items()):
+        try:
+            for flow_id in flow_ids:
+                yield from pages(path, flow_id)
+        except StateError as error:
+            errors.append(error)
+            del states[path]
+
+
+def shown(pages: Iterable[T], runs: Callable[[T], list[PastRun]], config: Path | None) -> Iterator[T]:
+    """The same pages, whose runs are printed as tables of many."""
+    some: list[PastRun] = []
+    for page in pages:
+        some += runs(page)
+        if len(some) >= AT_ONCE:
+            typer.echo(runs_text(some, notes_of(some, config)))
+            some = []
+        yield page
+    if some:
+        typer.echo(runs_text(some, notes_of(some, config)))
 
 
 def carry_out(
-    root: Path, flows: dict[str, list[str]], doomed: dict[str, list["PastRun"]], errors: list[StateError]
-) -> Freed:
-    """Delete the runs of each state file, whose flows are named likewise; what fails is added to `errors`."""
-    total = Freed()
-    for path, flow_ids in flows.items():
-        removed: list[PastRun] = []
+    root: Path,
+    states: States,
+    flows: Callable[[Path, list[str]], Iterable[tuple[str, Iterable[Sequence[PastRun]]]]],
+    total: Total,
+    errors: list[StateError],
+) -> None:
+    """Delete the runs of the flows that `flows` gives of each state; where that fails goes to `errors`."""
+    for path, flow_ids in states.items():
+        gone: list[tuple[str, str, Path]] = []
         try:
-            freed = prune(Path(path), flow_ids, doomed[path], removed.append)
-        except StateError as error:
+            for freed in prune(path, flows(path, flow_ids)):
+                total.add(freed)
+                gone += [(run.flow_id, run.run_id, path) for run in freed.runs]
+                if len(gone) >= AT_ONCE:
+                    forget(root, gone)
+                    gone = []
+        except StateError as error:  # other states are still pruned
             errors.append(error)
-            freed = Freed(runs=removed)
         finally:
-            forget(root, [(run.flow_id, run.run_id, Path(path)) for run in removed])
-        total.runs += freed.runs
-        total.busy += freed.busy
-        total.rows += freed.rows
-        total.files += freed.files
-        total.bytes += freed.bytes
-    return total
+            forget(root, gone)
 
 
-def row(run: "PastRun") -> dict[str, Any]:
+def exit_code(errors: Iterable[StateError]) -> int:
+    """Print the errors; 4 if there are some."""
+    found = list(errors)
+    for each in found:
+        typer.echo(f"{each.code} {each}\n  fix: {each.fix}", err=True)
+    return 4 if found else 0
+
+
+def _document(total: Total, claiming: list[str], *, dry_run: bool) -> dict[str, Any]:
+    document: dict[str, Any] = {"schema": PRUNE_SCHEMA, "dry_run": dry_run, "runs": total.listed, "claiming": claiming}
+    if not dry_run:
+        document |= {"rows": total.rows, "files": total.files, "bytes": total.bytes, "busy": names_of(total.busy)}
+    return document
+
+
+def names_of(runs: Iterable[PastRun]) -> list[str]:
+    """The names `FLOW/RUN` of runs, as `--json` has them."""
+    return [f"{run.flow_id}/{run.run_id}" for run in runs]
+
+
+def as_shown(run: PastRun) -> ShownRun:
+    """What tells a run, as it was shown, from all others."""
+    return *key_of(run), run.generation
+
+
+def row(run: PastRun) -> dict[str, Any]:
     """The item of `runs` for a run in `--json` of `runs prune`."""
     return {
         "flow_id": run.flow_id,
@@ -47,10 +193,14 @@ def row(run: "PastRun") -> dict[str, Any]:
     }
 
 
-def text_of(total: Freed) -> str:
+def runs_of(number: int) -> str:
+    """A number of runs as text."""
+    return f"{number} run{'s' * (number != 1)}"
+
+
+def text_of(total: Total) -> str:
     """What was deleted, and what was not because a process has it."""
-    count = len(total.runs)
     freed = f"{total.rows:,} rows, {total.files:,} files, {size_text(total.bytes)} freed"
-    lines = [f"deleted {count} run{'s' * (count != 1)}: {freed}"]
+    lines = [f"deleted {runs_of(total.runs)}: {freed}"]
     lines += [f"kept {run.run_id} of flow {run.flow_id}: a process has resumed it" for run in total.busy]
     return "\n".join(lines)

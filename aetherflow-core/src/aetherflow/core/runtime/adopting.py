@@ -11,7 +11,7 @@ from aetherflow.core.kernel.state.chain import add_head, digest_of
 from aetherflow.core.kernel.state.older import ACCEPTED, LOST, KnownEnd, is_older, last_ends
 from aetherflow.core.kernel.state.reading import read_store
 from aetherflow.core.kernel.state.records import now_ms
-from aetherflow.core.kernel.state.registry_chain import Sealed, add_root_head
+from aetherflow.core.kernel.state.registry_chain import Sealed, add_root_heads
 from aetherflow.core.kernel.state.registry_file import Registered, add_runs, change_after, changing, runs_in
 from aetherflow.core.kernel.state.sql import insert, update
 from aetherflow.core.kernel.state.store import StateStore
@@ -43,7 +43,7 @@ def adopt(root: Path, path: Path) -> list[Registered]:
         lost[:] = _lost_ends(index, path, held)
         index.execute("DELETE FROM runs WHERE state_path=?", (str(path),))
         add_runs(index, [*held.runs, *lost])
-        add_root_head(index, "adopted", str(path), Sealed(held.chains[-1] if held.chains else ""))
+        add_root_heads(index, "adopted", str(path), [(Sealed(held.chains[-1] if held.chains else ""), "", "")])
 
     change_after(root, "register runs", lambda _: _held_in(path), change)
     return lost

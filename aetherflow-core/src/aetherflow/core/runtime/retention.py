@@ -5,12 +5,12 @@ one that a process executes, that needs a person as `status` counts it, that has
 a run.
 """
 
-import contextlib
 import glob
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,13 +19,15 @@ from aetherflow.core.base.errors import RunBusyError, StateError
 from aetherflow.core.base.said import ReasonCode
 from aetherflow.core.kernel.state import registry
 from aetherflow.core.kernel.state.chain import amend
-from aetherflow.core.kernel.state.claims_end import any_open, note_gone
-from aetherflow.core.kernel.state.family import Member, family_of
-from aetherflow.core.kernel.state.history import PastRun, circumstances, list_runs
+from aetherflow.core.kernel.state.claims_end import note_gone
+from aetherflow.core.kernel.state.family import Member
+from aetherflow.core.kernel.state.history import PastRun, circumstances, latest_run, list_runs
 from aetherflow.core.kernel.state.overview import overview
-from aetherflow.core.kernel.state.pruning import Freed, remove
+from aetherflow.core.kernel.state.pruning import Freed, claiming_among, held_here, oldest_runs
+from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.records import CLEANUP
 from aetherflow.core.kernel.state.registry_file import Registered
+from aetherflow.core.kernel.state.sql import among
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.state.trouble import trouble_of
@@ -47,7 +49,7 @@ class Kept(ReasonCode):
 
 @dataclass(slots=True)
 class Expiry:
-    """What goes and what stays; runs with the oldest first, in the order of their flows."""
+    """What goes and what stays of one page of the runs of a flow, the oldest first."""
 
     runs: list[PastRun] = field(default_factory=list)
     """Those that go as a whole."""
@@ -56,8 +58,16 @@ class Expiry:
     workspaces: list[tuple[PastRun, list[Path]]] = field(default_factory=list)
     """Those that ended badly and lose their job folders."""
     kept: list[tuple[PastRun, Kept]] = field(default_factory=list)
-    errors: list[StateError] = field(default_factory=list)
-    """Of state files that cannot be read; the others are judged all the same."""
+
+    @property
+    def all(self) -> list[PastRun]:
+        """Those of which something goes."""
+        return [*self.runs, *self.logs, *(run for run, _ in self.workspaces)]
+
+    def only(self, confirmed: Callable[[PastRun], bool]) -> "Expiry":
+        """Of what goes, that which was confirmed."""
+        folders = [each for each in self.workspaces if confirmed(each[0])]
+        return Expiry([*filter(confirmed, self.runs)], [*filter(confirmed, self.logs)], folders, self.kept)
 
 
 class _Limits(NamedTuple):
@@ -73,50 +83,115 @@ class _Limits(NamedTuple):
         return cls(*(0 if span is None else now - seconds_of(span) * 1000 for span in spans))
 
 
-def judge(root: Path, flow_id: str | None, spec: RetentionSpec, project: Path, work_root: Path, now: int) -> Expiry:
-    """Judge the runs that belong to the project file, of all flows or of one; `work_root` is that of flows without one.
+class Judge:
+    """Judges the runs that belong to a project file, page by page; changes nothing.
 
-    Changes nothing.
+    What is held of all runs is which of them somebody may still need.
     """
-    limits, expiry = _Limits.of(spec, now), Expiry()
-    old: list[tuple[PastRun, bool]] = []
-    whys: dict[Member, Kept] = {}
-    needs = set(_in_need(root))
-    for flow in registry.known_flows(root):  # all of them: a run of one may be a part of a run of another
-        try:
-            if not durable.is_there(path := Path(flow.state_path)):
-                continue
-            runs = list_runs(path, flow_id=flow.flow_id)
-            for number, run in enumerate(reversed(runs), 1):
-                whys |= {_member(run): why for why in [_why(run, needs, max(limits))] if why is not None}
-                if run.started_at < max(limits):
-                    old.append((run, number == len(runs)))
-        except StateError as error:
-            expiry.errors.append(error)
-    _keep_parts([run for run, _ in old], {*whys, *needs}, whys)
-    for run, last in old:
-        if flow_id not in (None, run.flow_id) or not _is_of(run, project):
-            continue
-        why = whys.get(_member(run))
+
+    def __init__(self, root: Path, spec: RetentionSpec, project: Path, work_root: Path, now: int) -> None:
+        """`work_root` is that of flows without one."""
+        self._limits, self._work_root, self._project = _Limits.of(spec, now), work_root, project.resolve()
+        self._is_ours = cache(self._is_of)
+        self._whys = dict[Member, Kept]()
+        self.errors: list[StateError] = []
+        """Of states that cannot be read; the others are still judged."""
+        self.unread = set[Path]()
+        """The states that cannot be read."""
+        states = dict[Path, list[str]]()
+        for flow in registry.known_flows(root):  # all of them: a run of one may be a part of a run of another
+            if durable.is_there(path := Path(flow.state_path)):
+                states.setdefault(path, []).append(flow.flow_id)
+        self._needs = set(_in_need(root))
+        for path, flow_ids in states.items():
+            try:
+                self._look(path, flow_ids)
+            except StateError as error:
+                self.errors.append(error)
+                self.unread.add(path)
+        self._keep_parts(states.keys() - self.unread)
+
+    def _look(self, path: Path, flow_ids: Iterable[str]) -> None:
+        """Find out which runs of a state are executed, or have claims that are open."""
+        for run in list_runs(path, statuses=frozenset({Status.RUNNING})):
+            self._whys[_member(run)] = Kept.LIVE
+        for flow_id in flow_ids:
+            for page in oldest_runs(path, flow_id, before=max(self._limits)):
+                held = claiming_among(path, page)
+                self._whys |= {_member(run): Kept.CLAIMS for run in page if run.run_id in held}
+
+    def _keep_parts(self, paths: Iterable[Path]) -> None:
+        """A run that a step of another one started is needed when that one is resumed."""
+        level = {f"{each.flow_id}/{each.run_id}" for each in (*self._whys, *self._needs)}
+        while level:
+            found = set[Member]()
+            for path in paths:
+                found |= _parts(path, level, max(self._limits))
+            new = found.difference(self._whys)
+            self._whys |= dict.fromkeys(new, Kept.PART)
+            level = {f"{each.flow_id}/{each.run_id}" for each in new.difference(self._needs)}
+
+    def pages(self, path: Path, flow_id: str) -> Iterator[Expiry]:
+        """The runs of a flow that are old. StateError."""
+        last = latest_run(path, flow_id)
+        for page in oldest_runs(path, flow_id, before=max(self._limits)):
+            expiry = Expiry()
+            for run in page:
+                if self._is_ours(run.config, run.flow_path):
+                    self._take(expiry, run, last=last is not None and run.run_id == last.run_id)
+            yield expiry
+
+    def _is_of(self, config: str | None, flow_path: str) -> bool:
+        found = Path(config) if config is not None else find_project(Path(flow_path).parent)
+        return found is not None and found.resolve() == self._project
+
+    def _take(self, expiry: Expiry, run: PastRun, *, last: bool) -> None:
+        limits, member = self._limits, _member(run)
+        why = Kept.LIVE if run.status == Status.RUNNING else self._whys.get(member)
+        if member in self._needs and why in (None, Kept.PART):
+            why = Kept.NEEDS_PERSON
         if why is not None:
             expiry.kept.append((run, why))
-        else:
-            _take(expiry, run, limits, work_root, last=last)
-    return expiry
+            return
+        folders = []
+        if run.status != Status.SUCCESS and run.started_at < limits.failed_workspaces:
+            folders = _folders_of(run, self._work_root)
+        if folders:
+            expiry.workspaces.append((run, folders))
+        if last:  # what `status` and the next resume look at
+            if run.started_at < max(limits.runs, limits.logs):
+                expiry.kept.append((run, Kept.LAST))
+        elif run.started_at < limits.runs:
+            expiry.runs.append(run)
+        elif run.started_at < limits.logs and any(path.exists() for path in _logs_of(run)):
+            expiry.logs.append(run)
 
 
-def remove_logs(root: Path, runs: Iterable[PastRun], errors: list[StateError]) -> Freed:
-    """Delete the logs of runs and of their attempts, after it is noted in the registry of the state root.
+def _parts(path: Path, parents: Iterable[str], before: int) -> set[Member]:
+    """The runs of a state that steps of these runs (`FLOW/RUN`) have started."""
+    query, state = "SELECT flow_id, run_id FROM runs WHERE started_at<? AND parent", Member.of(path, "", "").state
+
+    def select(db: durable.Database) -> set[Member]:
+        found = (db.execute(f"{query} {these}", values).fetchall() for these, values in among(parents, before))
+        return {Member(state, *key) for rows in found for key in rows}
+
+    return read(path, select)
+
+
+def remove_logs(root: Path, runs: Sequence[PastRun], errors: list[StateError]) -> Freed:
+    """Delete the logs of runs of one flow and of their attempts, after it is noted in the registry of the state root.
 
     The history of the runs stays. What fails is added to `errors`.
     """
     freed = Freed()
-    for run in runs:
-        with _reported(run, errors), contextlib.suppress(RunBusyError), _member(run).held():
-            registry.let_logs_go(root, run.flow_id, run.run_id, run.state_path)
-            for path in _logs_of(run):
-                remove(path, freed)
-            freed.runs.append(run)
+    if not runs:
+        return freed
+    path, flow_id = Path(runs[0].state_path), runs[0].flow_id
+    with _reported(path, errors), held_here(path, flow_id, [run.run_id for run in runs]) as locks:
+        registry.let_logs_go(root, flow_id, list(locks), str(path))
+        freed.runs = [run for run in runs if run.run_id in locks]
+        names = [log.name for run in freed.runs for log in _logs_of(run)]
+        freed.clear(runs[0].log_path.parent, names)
     return freed
 
 
@@ -127,7 +202,7 @@ def remove_workspaces(found: Iterable[tuple[PastRun, list[Path]]], errors: list[
     """
     freed = Freed()
     for run, folders in found:
-        with _reported(run, errors):
+        with _reported(Path(run.state_path), errors):
             try:
                 with _member(run).held():
                     (freed.runs if _remove_folders(run, folders, freed) else freed.busy).append(run)
@@ -153,14 +228,14 @@ def _remove_folders(run: PastRun, folders: list[Path], freed: Freed) -> bool:
     return True
 
 
-@contextlib.contextmanager
-def _reported(run: PastRun, errors: list[StateError]) -> Iterator[None]:
+@contextmanager
+def _reported(path: Path, errors: list[StateError]) -> Iterator[None]:
     try:
         yield
     except StateError as error:
         errors.append(error)
     except (sqlite3.Error, OSError) as error:
-        message = f"{getattr(error, 'filename', None) or run.state_path}: {getattr(error, 'strerror', None) or error}"
+        message = f"{getattr(error, 'filename', None) or path}: {getattr(error, 'strerror', None) or error}"
         errors.append(StateError(message, fix="check the disk and the permissions, then prune again"))
 
 
@@ -183,46 +258,6 @@ def _asks(run: Registered) -> bool:
     except StateError:
         return True
     return any(each.asks or each.run.status in (Status.UNKNOWN, Status.RUNNING) for each in found)
-
-
-def _why(run: PastRun, needs: set[Member], limit: int) -> Kept | None:
-    """Why a run stays, whatever its age; of one that is younger than every limit it is not asked whether it claims."""
-    if run.status == Status.RUNNING:
-        return Kept.LIVE
-    member = _member(run)
-    whole = run.status == Status.SUCCESS and run.reason_code is None and run.trigger != "flow"
-    if run.started_at < limit and not whole and any_open(family_of(member)):
-        return Kept.CLAIMS
-    return Kept.NEEDS_PERSON if member in needs else None
-
-
-def _keep_parts(runs: list[PastRun], needed: set[Member], whys: dict[Member, Kept]) -> None:
-    """A run that a step of another one started is needed when that one is resumed."""
-    stays = {f"{member.flow_id}/{member.run_id}" for member in needed}
-    for run in sorted(runs, key=lambda each: each.started_at):  # the outer ones first
-        if run.parent in stays and _member(run) not in whys:
-            whys[_member(run)] = Kept.PART
-            stays.add(f"{run.flow_id}/{run.run_id}")
-
-
-def _is_of(run: PastRun, project: Path) -> bool:
-    found = Path(run.config) if run.config is not None else find_project(Path(run.flow_path).parent)
-    return found is not None and found.resolve() == project.resolve()
-
-
-def _take(expiry: Expiry, run: PastRun, limits: _Limits, work_root: Path, *, last: bool) -> None:
-    folders = []
-    if run.status != Status.SUCCESS and run.started_at < limits.failed_workspaces:
-        folders = _folders_of(run, work_root)
-    if folders:
-        expiry.workspaces.append((run, folders))
-    if last:  # what `status` and the next resume look at
-        if run.started_at < max(limits.runs, limits.logs):
-            expiry.kept.append((run, Kept.LAST))
-    elif run.started_at < limits.runs:
-        expiry.runs.append(run)
-    elif run.started_at < limits.logs and any(path.exists() for path in _logs_of(run)):
-        expiry.logs.append(run)
 
 
 def _logs_of(run: PastRun) -> tuple[Path, Path]:

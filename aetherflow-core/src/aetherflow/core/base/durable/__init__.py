@@ -47,6 +47,7 @@ from aetherflow.core.base.durable.files import (
     write_bytes,
 )
 from aetherflow.core.base.durable.folders import (
+    clear,
     remove_empty_dir,
     remove_parts,
     remove_parts_of,
@@ -92,6 +93,7 @@ __all__ = [
     "StoreRows",
     "StoreServer",
     "backup_database",
+    "clear",
     "connect",
     "connect_to_read",
     "execute_all",

@@ -21,7 +21,7 @@ from collections.abc import Iterable
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.json_text import text_encoder
-from aetherflow.core.kernel.state.sql import among, insert
+from aetherflow.core.kernel.state.sql import among, insert_many
 
 _FACTS = """
 runs generation status reason engine_version flow_path fingerprint params slot run_date data_date actor host pid trigger
@@ -124,12 +124,20 @@ def add_head(
     db: durable.Database, event: str, flow_id: str, run_id: str, generation: int, head: str, facts: str
 ) -> str:
     """Within a transaction: write a row of `heads`; returns its chain."""
+    return add_heads(db, event, flow_id, [(run_id, generation, head, facts)])
+
+
+def add_heads(db: durable.Database, event: str, flow_id: str, runs: Iterable[tuple[str, int, str, str]]) -> str:
+    """The same for several runs: id, generation, head and facts of each; returns the chain of the last row."""
     db.await_turn("heads")  # as late as can be: other runs that end wait for it
-    values: dict[str, str | int] = {
-        "event": event, "flow_id": flow_id, "run_id": run_id, "generation": generation,
-        "head": head, "facts": facts, "at": db.now_ms(),
-    }  # fmt: skip
-    last = db.execute("SELECT chain FROM heads ORDER BY seq DESC LIMIT 1").fetchone()
-    chain = digest_of((last[0] if last else "", *values.values()))
-    insert(db, "heads", {**values, "chain": chain})
+    last, at, rows = db.execute("SELECT chain FROM heads ORDER BY seq DESC LIMIT 1").fetchone(), db.now_ms(), []
+    chain = last[0] if last else ""
+    for run_id, generation, head, facts in runs:
+        values: dict[str, str | int] = {
+            "event": event, "flow_id": flow_id, "run_id": run_id, "generation": generation,
+            "head": head, "facts": facts, "at": at,
+        }  # fmt: skip
+        chain = digest_of((chain, *values.values()))
+        rows.append({**values, "chain": chain})
+    insert_many(db, "heads", rows)
     return chain

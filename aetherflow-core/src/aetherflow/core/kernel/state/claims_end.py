@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from aetherflow.core.base import durable
 from aetherflow.core.kernel.state.chain import amend, append, hold
-from aetherflow.core.kernel.state.family import Family, Member, holds_claims
+from aetherflow.core.kernel.state.family import Family, Member, by_flow, families_of, holds_claims
 from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.records import CLEANUP, StepKey
+from aetherflow.core.kernel.state.sql import among
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.values import to_json
 
@@ -70,13 +71,23 @@ def has_claims(db: durable.Database, member: Member) -> bool:
     return db.execute(query, (member.flow_id, member.run_id)).fetchone() is not None
 
 
-def any_open(family: Family) -> bool:
-    """Whether a run of a family has open claims. StateError for a file that cannot be read."""
-    for path in dict.fromkeys(member.state for member in family):
-        members = [member for member in family if member.state == path]
-        if holds_claims(path) and any(read(Path(path), partial(_counts, members))):
-            return True
-    return False
+def claiming(outermost: Iterable[Member]) -> set[Member]:
+    """Those of the runs that have open claims, or a run inside that has some. StateError for a file that is unread."""
+    families, found = families_of(outermost), set[Member]()
+    members = {member for family in families.values() for member in family}
+    for path in sorted({member.state for member in members}):
+        if holds_claims(path):
+            found |= read(Path(path), partial(open_among, [member for member in members if member.state == path]))
+    return {each for each, family in families.items() if not found.isdisjoint(family)}
+
+
+def open_among(members: Iterable[Member], db: durable.Database) -> set[Member]:
+    """Those of the runs, all of this state, that have open claims."""
+    query, found = "SELECT DISTINCT run_id FROM claims WHERE state='open' AND flow_id=? AND run_id", set[Member]()
+    for flow_id, same in by_flow(members).items():
+        for these, values in among(same, flow_id):
+            found |= {same[run_id] for (run_id,) in db.execute(f"{query} {these}", values)}
+    return found
 
 
 def end_claims(db: durable.Database, members: Iterable[Member], state: str, identity: str | None = None) -> int:
@@ -159,10 +170,6 @@ def _taken_from(db: durable.Database, member: Member) -> list[Member]:
     """The runs before it, at any remove, that have ended and have no open claim any more."""
     rows = db.execute(_BEFORE, (member.flow_id, member.run_id))
     return [Member(member.state, member.flow_id, run_id) for (run_id,) in rows]
-
-
-def _counts(members: Iterable[Member], db: durable.Database) -> list[int]:
-    return [count_open(db, member) for member in members]
 
 
 def _lost(members: Mapping[Member, StepKey | None], family: Family, db: durable.Database) -> list[LostClaim]:

@@ -19,9 +19,11 @@ from aetherflow.core.kernel.state.reading import read, read_store, unreadable
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.state.run_lock import run_lock
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
+from aetherflow.core.kernel.state.sql import among
 from aetherflow.core.kernel.state.transitions import Status
 
 T = TypeVar("T")
+_FLOWS_STARTED = "SELECT run_id, detail FROM journal WHERE event='flow_started' AND flow_id=? AND run_id"
 
 
 class Member(NamedTuple):
@@ -67,18 +69,32 @@ Family = Mapping[Member, StepKey | None]
 
 def family_of(outermost: Member) -> Family:
     """The run and all that its steps started, as their journals say. StateError for a file that cannot be read."""
-    found: dict[Member, StepKey | None] = {outermost: None}
-    level = [outermost]
+    return families_of([outermost])[outermost]
+
+
+def families_of(outermost: Iterable[Member]) -> dict[Member, Family]:
+    """The same for each of these runs, with a statement for many of a flow: a server is far."""
+    started: dict[Member, list[tuple[StepKey, Member]]] = {each: [] for each in outermost}
+    first = level = list(started)
     while level:
-        following: list[Member] = []
         for state in dict.fromkeys(member.state for member in level):
             if durable.is_there(Path(state)):  # else its runs are gone, and what they had claimed with them
                 parents = [member for member in level if member.state == state]
                 for parent, key, member in _read(Path(state), partial(_started, parents)):
-                    if member not in found:
-                        found[member] = found[parent] or key
-                        following.append(member)
-        level = following
+                    started[parent].append((key, member))
+        level = list(dict.fromkeys(each for parent in level for _, each in started[parent] if each not in started))
+        started |= {each: [] for each in level}
+    return {each: _within(each, started) for each in first}
+
+
+def _within(outermost: Member, started: Mapping[Member, list[tuple[StepKey, Member]]]) -> Family:
+    found: dict[Member, StepKey | None] = {outermost: None}
+    members = [outermost]
+    for parent in members:  # it grows
+        for key, member in started[parent]:
+            if member not in found:
+                found[member] = found[parent] or key
+                members.append(member)
     return found
 
 
@@ -123,19 +139,26 @@ def _read(path: Path, query: Callable[[durable.Database], T]) -> T:
 
 
 def _started(parents: Iterable[Member], db: durable.Database) -> list[tuple[Member, StepKey, Member]]:
-    found: list[tuple[Member, StepKey, Member]] = []
     if not db.schema_version():
-        return found  # whoever was about to create it was killed
-    query = "SELECT detail FROM journal WHERE flow_id=? AND run_id=? AND event='flow_started' ORDER BY seq"
-    for parent in parents:
-        latest: dict[StepKey, dict[str, Member]] = {}
-        for (text,) in db.execute(query, (parent.flow_id, parent.run_id)):
-            detail = json.loads(text)
-            key = StepKey(detail["job"], detail["step"], detail.get("item") or "")
-            member = Member.of(Path(detail["state"]), detail["flow"], detail["run"])
-            same = latest.setdefault(key, {})  # a step has one run of each flow that it calls, all of one id
-            if any(other.run_id != member.run_id for other in same.values()):
-                same.clear()
-            same[member.flow_id] = member
-        found += [(parent, key, member) for key, same in latest.items() for member in same.values()]
+        return []  # whoever was about to create it was killed
+    latest: dict[tuple[Member, StepKey], dict[str, Member]] = {}
+    for flow_id, same in by_flow(parents).items():
+        for these, values in among(same, flow_id):
+            query = f"{_FLOWS_STARTED} {these} ORDER BY seq"
+            for run_id, text in db.execute(query, values):
+                detail = json.loads(text)
+                key = StepKey(detail["job"], detail["step"], detail.get("item") or "")
+                member = Member.of(Path(detail["state"]), detail["flow"], detail["run"])
+                own = latest.setdefault((same[run_id], key), {})  # a step has one run of each flow it calls, of one id
+                if any(other.run_id != member.run_id for other in own.values()):
+                    own.clear()
+                own[member.flow_id] = member
+    return [(parent, key, member) for (parent, key), own in latest.items() for member in own.values()]
+
+
+def by_flow(members: Iterable[Member]) -> dict[str, dict[str, Member]]:
+    """Flow id to the members of it by their run ids; they are all of one state."""
+    found: dict[str, dict[str, Member]] = {}
+    for member in members:
+        found.setdefault(member.flow_id, {})[member.run_id] = member
     return found

@@ -66,6 +66,11 @@ class PastRun(NamedTuple):
         return self.reason_code == StateReason.PARTIAL
 
     @property
+    def may_claim(self) -> bool:
+        """False if its end has made all its claims final, and those of the runs inside it."""
+        return self.status != Status.SUCCESS or self.reason_code is not None or self.trigger == "flow"
+
+    @property
     def jobs(self) -> tuple[str, ...]:
         """The jobs that it was asked for so far (`--flow-job`); empty for all."""
         return tuple(json.loads(self.part or "[]"))
@@ -179,6 +184,9 @@ def _columns(record: type[Any], leave_out: Sequence[str] = ()) -> str:
 
 
 _RUN = _columns(PastRun, ["state_path"])
+BY_START = "INDEXED BY runs_by_start"
+NEWEST_FIRST = "started_at DESC, flow_id DESC, run_id DESC"
+"""As MariaDB's index has them: another order sorts all rows."""
 
 
 def side_of(state_path: Path) -> Path:
@@ -220,8 +228,7 @@ def list_runs(
     if wanted:
         conditions.append(f"status IN ({', '.join('?' * len(wanted))})")
         values += sorted(map(str, wanted))
-    order = "started_at DESC, flow_id DESC, run_id DESC"  # as MariaDB's index has them: another order sorts all rows
-    query = f"SELECT {_RUN} FROM runs INDEXED BY runs_by_start WHERE {' AND '.join(conditions)} ORDER BY {order}"  # noqa: S608
+    query = f"SELECT {_RUN} FROM runs {BY_START} WHERE {' AND '.join(conditions)} ORDER BY {NEWEST_FIRST}"  # noqa: S608
 
     def select(db: durable.Database) -> list[PastRun]:
         asked = limit

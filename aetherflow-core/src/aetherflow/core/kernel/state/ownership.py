@@ -120,10 +120,8 @@ class RunLock:
         fix = "check the disk and the folder beside flow.state.path, then run again"
         return StateError(f"the run cannot be locked: {self._path}: {error.strerror}", fix=fix)
 
-    def release(self, *, remove: bool = False) -> None:
-        """Release the lock. The file stays unless `remove`, which is for runs that were deleted."""
-        if remove and self._descriptor is not None:
-            durable.remove_scratch(self._path)
+    def release(self) -> None:
+        """Release the lock; the file stays."""
         if self._descriptor is not None:
             if os.getpid() == self._process:  # a process that a step has forked may have a copy, and unwind as well
                 fcntl.flock(self._descriptor, fcntl.LOCK_UN)
@@ -133,7 +131,8 @@ class RunLock:
 
     def _enter(self) -> int:
         """Share the folder of all run locks, which `no_run` holds alone; as long as the run has its own lock."""
-        gate = os.open(self._path.parent.parent, os.O_RDONLY | os.O_DIRECTORY)
+        folder = os.path.dirname(os.path.dirname(self._path))  # noqa: PTH120 thousands are taken; a Path costs more
+        gate = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(gate, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -157,8 +156,11 @@ class RunLock:
 
     def _open(self) -> int:
         try:
-            durable.make_dir(self._path.parent)
-            return os.open(self._path, os.O_RDWR | os.O_CREAT, durable.FILE_MODE)
+            try:
+                return os.open(self._path, os.O_RDWR | os.O_CREAT, durable.FILE_MODE)
+            except FileNotFoundError:
+                durable.make_dir(self._path.parent)
+                return os.open(self._path, os.O_RDWR | os.O_CREAT, durable.FILE_MODE)
         except OSError as error:
             raise self._unusable(error) from error
 

@@ -1,23 +1,27 @@
 """Deleting old runs: their rows, in one transaction for many, then their logs, stored outputs and lock file.
 
 A crash in between leaves files without rows, which the next pruning removes. The ledger of a flow is kept: it records
-what was loaded and delivered.
+what was loaded and delivered. Never more runs are in memory than go at once.
 """
 
+import os
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from itertools import groupby, islice
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import RunBusyError, StateError
-from aetherflow.core.kernel.state.chain import add_head, append, hold, ledger_marks
-from aetherflow.core.kernel.state.claims_end import any_open, count_open
-from aetherflow.core.kernel.state.family import Member, family_of
-from aetherflow.core.kernel.state.history import PastRun, list_runs
+from aetherflow.core.kernel.state.chain import add_heads, append, ledger_marks
+from aetherflow.core.kernel.state.claims_end import claiming, open_among
+from aetherflow.core.kernel.state.family import Member
+from aetherflow.core.kernel.state.history import BY_START, NEWEST_FIRST, PastRun, past_runs
 from aetherflow.core.kernel.state.ownership import RunLock, live_runs
+from aetherflow.core.kernel.state.reading import read
+from aetherflow.core.kernel.state.run_lease import owned_for_now
 from aetherflow.core.kernel.state.sql import among, keys_from
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
@@ -25,14 +29,18 @@ from aetherflow.core.kernel.state.values import to_json
 
 FINISHED = frozenset({Status.SUCCESS, Status.FAILED})
 """Runs that ended by themselves; the others wait for somebody to go on with them."""
-AT_ONCE = 200
-"""Runs of a state file that are deleted in one transaction, with their locks held."""
+PAGE = 200
+"""Runs that are looked at, and deleted in one transaction with their locks held, at once."""
 TABLES = ("journal", "artifacts", "claims", "acts", "outbox", "step_runs", "job_runs", "runs")
+
+_NEVER = 1 << 62
+_FOLLOWING = f"""SELECT run_id FROM runs {BY_START} WHERE flow_id=? AND started_at>=? AND started_at<=? AND started_at<?
+    AND (started_at>? OR run_id>?) AND (started_at<? OR run_id<=?) ORDER BY started_at, flow_id, run_id LIMIT ?"""  # noqa: S608 ours
 
 
 @dataclass(slots=True)
 class Freed:
-    """What a pruning removed, in numbers."""
+    """What was removed at once."""
 
     runs: list[PastRun] = field(default_factory=list)
     rows: int = 0
@@ -41,154 +49,184 @@ class Freed:
     busy: list[PastRun] = field(default_factory=list)
     """Runs that a process has resumed meanwhile, whether it goes on or has ended; they are kept."""
 
+    def clear(self, folder: Path, names: Iterable[str], *, sync: bool = True) -> None:
+        """Delete files and folders of these names in a folder, and count them."""
+        files, size = durable.clear(folder, names, sync=sync)
+        self.files, self.bytes = self.files + files, self.bytes + size
+
+
+def oldest_runs(
+    state_path: Path, flow_id: str, *, keep_last: int = 0, before: int | None = None
+) -> Iterator[list[PastRun]]:
+    """Runs of a flow, the oldest first, but for its last `keep_last`; each page is read when it is asked for.
+
+    Those that were started before `before` (epoch milliseconds), and none that starts meanwhile. Raises StateError.
+    """
+    query = f"SELECT started_at, run_id FROM runs {BY_START} WHERE flow_id=? ORDER BY {NEWEST_FIRST} LIMIT 1 OFFSET ?"  # noqa: S608
+    last = read(state_path, lambda db: db.execute(query, (flow_id, keep_last)).fetchone())
+    limit, at, run_id = _NEVER if before is None else before, -_NEVER, ""
+
+    def select(db: durable.Database) -> list[PastRun]:
+        ids = db.execute(_FOLLOWING, (flow_id, at, last[0], limit, at, run_id, *last, PAGE))
+        found = past_runs(db, state_path, flow_id, [run_id for (run_id,) in ids])
+        return sorted(found, key=lambda run: (run.started_at, run.run_id))
+
+    while last is not None and (found := read(state_path, select)):
+        at, run_id = found[-1].started_at, found[-1].run_id
+        yield found
+
 
 def doomed_runs(
-    state_path: Path, flow_id: str, *, keep_last: int, before: int | None, include_unfinished: bool
-) -> tuple[list[PastRun], list[PastRun]]:
-    """The runs of a flow that may be deleted, and those that only their open claims keep, the oldest first.
+    state_path: Path, flow_id: str, keep_last: int, before: int | None, *, include_unfinished: bool
+) -> Iterator[tuple[list[PastRun], list[PastRun]]]:
+    """The runs of a flow that may be deleted, and those that only their open claims keep, page by page.
 
-    Those beyond the last `keep_last`, started before `before` (epoch milliseconds), and finished; never a running one,
-    nor one with open claims, or with a run inside that has some: the run that takes them over needs what it left, and a
-    person may have to settle it.
+    The oldest first: those beyond the last `keep_last`, started before `before` (epoch milliseconds), and finished;
+    never a running one, nor one with open claims, or with a run inside that has some: the run that takes them over
+    needs what it left, and a person may have to settle it.
     """
-    runs = [
-        run
-        for run in reversed(list_runs(state_path, flow_id=flow_id)[keep_last:])
-        if (before is None or run.started_at < before)
-        and (run.status in FINISHED or (include_unfinished and run.status != Status.RUNNING))
-    ]
-    claiming = {
-        run.run_id
-        for run in runs
-        if (run.status != Status.SUCCESS or run.reason_code is not None or run.trigger == "flow")
-        and any_open(family_of(Member.of(state_path, flow_id, run.run_id)))
-    }
-    return [run for run in runs if run.run_id not in claiming], [run for run in runs if run.run_id in claiming]
+    for page in oldest_runs(state_path, flow_id, keep_last=keep_last, before=before):
+        runs = [run for run in page if run.status in FINISHED or (include_unfinished and run.status != Status.RUNNING)]
+        held = claiming_among(state_path, runs)
+        yield [run for run in runs if run.run_id not in held], [run for run in runs if run.run_id in held]
 
 
-def prune(state_path: Path, flow_ids: Sequence[str], runs: Sequence[PastRun], done: Callable[[PastRun], None]) -> Freed:
-    """Delete runs of a state file, and leftovers of earlier prunings of these flows; `done` is called for each run.
+def claiming_among(state_path: Path, runs: Iterable[PastRun]) -> set[str]:
+    """Ids of those runs of one flow of a state that have open claims, or a run inside that has some."""
+    doubtful = [(run.flow_id, run.run_id) for run in runs if run.may_claim]
+    state = Member.of(state_path, "", "").state
+    return {each.run_id for each in claiming(Member(state, *key) for key in doubtful)}
 
-    Raises StateError.
+
+def prune(state_path: Path, flows: Iterable[tuple[str, Iterable[Sequence[PastRun]]]]) -> Iterator[Freed]:
+    """Delete runs of a state, page by page of each flow; gives what went with each page.
+
+    Then what earlier prunings of these flows left. Raises StateError.
     """
-    freed = Freed()
-    store = StateStore(state_path)
-    most = AT_ONCE if store.server is None else 1  # a lock in a server is a connection
+    store: StateStore | None = None
     try:
-        for flow_id, same in groupby(runs, lambda run: run.flow_id):
-            while some := {run.run_id: run for run in islice(same, most)}:
-                _remove_runs(
-                    store, flow_id, {run_id: run.generation for run_id, run in some.items()}, freed, some, done
-                )
-        for flow_id in flow_ids:
-            left = iter(_left_over(store, flow_id))
-            while names := list(islice(left, most)):
-                _remove_runs(store, flow_id, dict.fromkeys(names), freed, {}, done)
-        _remove_definitions(store, freed)
+        for flow_id, pages in flows:
+            for page in filter(None, pages):
+                store = store or StateStore(state_path)  # a state that cannot be read is not opened to be changed
+                freed = Freed()
+                try:
+                    with _named(state_path):
+                        _remove_runs(store, flow_id, page, freed)
+                finally:  # also where a file could not be removed: the rows are gone
+                    yield freed
+            store = store or StateStore(state_path)
+            with _named(state_path):
+                yield from _remove_left_over(store, flow_id)
+        if store is not None:
+            with _named(state_path):
+                yield Freed(rows=_remove_definitions(store))
+    finally:
+        if store is not None:
+            store.close()
+
+
+@contextmanager
+def _named(state_path: Path) -> Iterator[None]:
+    try:
+        yield
     except (sqlite3.Error, OSError) as error:
         raise StateError(f"state file {state_path}: {error}", fix="check the disk, then prune again") from error
-    finally:
-        store.close()
-    return freed
 
 
-def _remove_runs(
-    store: StateStore,
-    flow_id: str,
-    wanted: Mapping[str, int | None],
-    freed: Freed,
-    known: Mapping[str, PastRun],
-    done: Callable[[PastRun], None],
-) -> None:
-    """Delete runs of a flow by their generations, or what is left of one without, while holding their locks.
+def _remove_runs(store: StateStore, flow_id: str, runs: Sequence[PastRun], freed: Freed) -> None:
+    """Delete runs of a flow, of which those stay that a process executes, or has resumed, removed or created since."""
+    with held_here(store.path, flow_id, sorted(run.run_id for run in runs)) as locks:
+        wanted = {run.run_id: run.generation for run in runs if run.run_id in locks}
+        delete = partial(_remove_rows, store, flow_id, wanted, locks)
+        gone, freed.rows = durable.write(store.connection, "delete runs", delete) if locks else (set[str](), 0)
+        for run in runs:
+            (freed.runs if run.run_id in gone else freed.busy).append(run)
+        _remove_files(store, flow_id, gone, freed)
 
-    Those that a process executes, or has resumed, removed or created meanwhile, stay. Files go last, and are not
-    synced: what a power cut brings back is removed by the next pruning.
-    """
-    locks = dict[str, RunLock]()
+
+@contextmanager
+def held_here(state_path: Path, flow_id: str, run_ids: Iterable[str]) -> Iterator[dict[str, RunLock]]:
+    """Hold the kernel locks of runs of a flow; gives those of the runs that no process of this host executes."""
+    locks, folder = dict[str, RunLock](), durable.side_folder(state_path) / "runs" / flow_id
     with ExitStack() as held:
-        for run_id, generation in wanted.items():
-            lock = store.run_lock(flow_id, run_id)
+        for run_id in run_ids:
+            lock = RunLock(folder / f"{run_id}.lock")
             with suppress(RunBusyError):
                 lock.acquire(run_id)
                 held.callback(lock.release)
-                if _may_go(store, flow_id, run_id, generation):
-                    locks[run_id] = lock
-        if known and locks:
-            _remove_rows(store, flow_id, list(locks), wanted, freed)
-        for run_id, run in known.items():
-            if run_id in locks:
-                freed.runs.append(run)
-                done(run)
-            else:
-                freed.busy.append(run)
-        for run_id, lock in locks.items():
-            for path in _files_of(store, flow_id, run_id):
-                remove(path, freed, sync=False)
-            lock.release(remove=True)
-
-
-def _may_go(store: StateStore, flow_id: str, run_id: str, generation: int | None) -> bool:
-    if (found := store.find_run(flow_id, run_id)) is None:
-        return generation is None
-    return found.generation == generation and not count_open(store.connection, Member(str(store.path), flow_id, run_id))
+                locks[run_id] = lock
+        yield locks
 
 
 def _remove_rows(
-    store: StateStore, flow_id: str, run_ids: Sequence[str], generations: Mapping[str, int | None], freed: Freed
-) -> None:
-    db = store.connection
-    with durable.transaction(db, "delete runs"):
-        for run_id in run_ids:
-            hold(db, flow_id, run_id)
-        marks = ledger_marks(db, flow_id, run_ids)
-        for run_id in run_ids if store.server is not None else ():
-            names, bounds = keys_from(f"{flow_id}/{run_id}/", "name")
-            freed.rows += db.execute(f"DELETE FROM blobs WHERE {names}", bounds).rowcount  # noqa: S608 ours
-        for table in TABLES:
-            for these, values in among(run_ids, flow_id):
-                query = f"DELETE FROM {table} WHERE flow_id=? AND run_id {these}"  # noqa: S608 names are ours
-                freed.rows += db.execute(query, values).rowcount
-        for run_id in run_ids:
-            head = ""
-            for namespace, keys in marks.get(run_id, {}).items():
-                detail = to_json({"ledger": namespace, "keys": keys})
-                head = append(db, flow_id, run_id, db.now_ms(), "ledger_kept", detail, tail=head)
-            add_head(db, "pruned", flow_id, run_id, generations[run_id] or 0, head, "")
+    store: StateStore, flow_id: str, wanted: Mapping[str, int | None], locks: Mapping[str, RunLock]
+) -> tuple[set[str], int]:
+    """Within a transaction: delete the rows of runs that are of these generations, None: that have no row.
+
+    Returns which of them nobody has any more, and how many rows.
+    """
+    db, generations = store.connection, dict[str, int]()
+    db.await_turn("heads")  # so that nobody changes a run that has ended
+    with owned_for_now(db, flow_id, locks) if store.server is not None else nullcontext(set(wanted)) as free:
+        for these, values in among(sorted(free), flow_id):
+            query = f"SELECT run_id, generation FROM runs WHERE flow_id=? AND run_id {these}{db.row_lock}"  # noqa: S608
+            generations.update(db.execute(query, values))
+        held = {each.run_id for each in open_among((Member("", flow_id, run_id) for run_id in free), db)}
+        gone = {run_id for run_id in free if generations.get(run_id) == wanted[run_id]} - held
+        known = {run_id: generations[run_id] for run_id in sorted(gone) if run_id in generations}
+        return gone, _delete(store, flow_id, known) if known else 0
 
 
-def _files_of(store: StateStore, flow_id: str, run_id: str) -> tuple[Path, Path, Path]:
-    """Paths of the run log, the logs of attempts and the stored outputs."""
-    logs = store.side / "logs" / flow_id
-    return logs / f"{run_id}.jsonl", logs / run_id, store.side / "blobs" / flow_id / run_id
+def _delete(store: StateStore, flow_id: str, runs: Mapping[str, int]) -> int:
+    db, done = store.connection, list[durable.StoreRows]()
+    if store.server is not None:
+        ranges = [keys_from(f"{flow_id}/{run_id}/", "name") for run_id in runs]
+        names, bounds = " OR ".join(names for names, _ in ranges), [bound for _, both in ranges for bound in both]
+        done.append(db.execute(f"DELETE FROM blobs WHERE {names}", bounds))  # noqa: S608 names are ours
+    for table in TABLES:
+        for these, values in among(runs, flow_id):
+            done.append(db.execute(f"DELETE FROM {table} WHERE flow_id=? AND run_id {these}", values))  # noqa: S608
+    heads = dict.fromkeys(runs, "")
+    for run_id, marks in ledger_marks(db, flow_id, runs).items():
+        for namespace, keys in marks.items():
+            detail = to_json({"ledger": namespace, "keys": keys})
+            heads[run_id] = append(db, flow_id, run_id, db.now_ms(), "ledger_kept", detail, tail=heads[run_id])
+    add_heads(db, "pruned", flow_id, [(run_id, at, heads[run_id], "") for run_id, at in runs.items()])
+    return sum(each.rowcount for each in done)
 
 
-def remove(path: Path, freed: Freed, *, sync: bool = True) -> None:
-    """Delete a file or a folder, if it is there, and count what it held."""
-    if path.is_dir():
-        found = [each.stat().st_size for each in path.rglob("*") if each.is_file()]
-        durable.remove_tree(path, sync=sync)
-    elif path.exists():
-        found = [path.stat().st_size]
-        (durable.remove_file if sync else durable.remove_scratch)(path)
-    else:
-        return
-    freed.files += len(found)
-    freed.bytes += sum(found)
+def _remove_files(store: StateStore, flow_id: str, gone: Iterable[str], freed: Freed) -> None:
+    """Remove the files of runs that have no rows, those of their locks, which are held, last.
+
+    Not synced: what a power cut brings back goes with the next pruning.
+    """
+    ids = sorted(gone)
+    logs = [name for run_id in ids for name in (f"{run_id}.jsonl", run_id)]  # of the run, and of its attempts
+    freed.clear(store.side / "logs" / flow_id, logs, sync=False)
+    freed.clear(store.side / "blobs" / flow_id, ids, sync=False)
+    durable.clear(store.side / "runs" / flow_id, [f"{run_id}.lock" for run_id in ids], sync=False)
 
 
-def _left_over(store: StateStore, flow_id: str) -> list[str]:
-    """Ids of runs that have files but no row."""
-    known = {row[0] for row in store.connection.execute("SELECT run_id FROM runs WHERE flow_id=?", (flow_id,))}
+def _remove_left_over(store: StateStore, flow_id: str) -> Iterator[Freed]:
+    """Remove the files of runs that have no rows."""
     folders = [store.side / kind / flow_id for kind in ("logs", "blobs", "runs")]
-    names = [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
-    found = {path.stem if path.suffix in (".jsonl", ".lock") else path.name for path in names}
-    return sorted(found - known)
+    names = (each.name for folder in folders if folder.is_dir() for each in os.scandir(folder))
+    ids = (name.rpartition(".")[0] if name.endswith((".jsonl", ".lock")) else name for name in names)
+    query = "SELECT run_id FROM runs WHERE flow_id=? AND run_id"
+    while some := set(islice(ids, PAGE)):
+        for these, values in among(some, flow_id):
+            some = some.difference(run_id for (run_id,) in store.connection.execute(f"{query} {these}", values))
+        with held_here(store.path, flow_id, sorted(some)) as locks:
+            delete = partial(_remove_rows, store, flow_id, dict.fromkeys(locks), locks)
+            gone, _ = durable.write(store.connection, "own runs", delete) if locks else (set[str](), 0)
+            _remove_files(store, flow_id, gone, freed := Freed())
+        yield freed
 
 
-def _remove_definitions(store: StateStore, freed: Freed) -> None:
+def _remove_definitions(store: StateStore) -> int:
     """Delete definitions that no row names; not while a run is live, since it will write rows."""
     with durable.transaction(store.connection, "delete definitions"):
-        if not live_runs(store.connection, store.path):
-            query = "SELECT def_hash FROM job_runs UNION SELECT def_hash FROM step_runs"
-            freed.rows += store.connection.execute(f"DELETE FROM definitions WHERE hash NOT IN ({query})").rowcount  # noqa: S608
+        if live_runs(store.connection, store.path):
+            return 0
+        query = "SELECT def_hash FROM job_runs UNION SELECT def_hash FROM step_runs"
+        return store.connection.execute(f"DELETE FROM definitions WHERE hash NOT IN ({query})").rowcount  # noqa: S608 ours

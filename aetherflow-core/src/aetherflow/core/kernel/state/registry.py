@@ -25,7 +25,7 @@ from aetherflow.core.base.engine_files import REGISTRY
 from aetherflow.core.base.errors import OlderStateError
 from aetherflow.core.kernel.state.reading import DAMAGE, read_any
 from aetherflow.core.kernel.state.records import now_ms
-from aetherflow.core.kernel.state.registry_chain import Sealed, add_root_head, agrees, comparable
+from aetherflow.core.kernel.state.registry_chain import Sealed, add_root_heads, agrees, comparable
 from aetherflow.core.kernel.state.registry_file import (
     KnownFlow,
     Registered,
@@ -41,6 +41,7 @@ from aetherflow.core.kernel.state.registry_file import (
     schema_of,
 )
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
+from aetherflow.core.kernel.state.sql import among
 
 T = TypeVar("T")
 
@@ -131,24 +132,30 @@ def forget(root: Path, runs: Iterable[tuple[str, str, Path]]) -> None:
 
     if not durable.is_there(durable.store_under(root, REGISTRY)):
         return
-    keys = [(flow_id, run_id, str(path)) for flow_id, run_id, path in runs]
+    same: dict[tuple[str, str], list[str]] = {}
+    for flow_id, run_id, path in runs:
+        same.setdefault((flow_id, str(path)), []).append(run_id)
 
     def change(db: durable.Database, healed: list[Registered], unchanged: bool) -> None:
         settle_healed(db, healed, unchanged=unchanged)
         forget_healed(db)
-        db.executemany("DELETE FROM runs WHERE flow_id=? AND run_id=? AND state_path=?", keys)
+        for (flow_id, path), ids in same.items():
+            for these, values in among(ids, flow_id, path):
+                db.execute(f"DELETE FROM runs WHERE flow_id=? AND state_path=? AND run_id {these}", values)  # noqa: S608
 
     change_after(root, "forget runs", healed_runs, change)
 
 
-def let_logs_go(root: Path, flow_id: str, run_id: str, state_path: str) -> None:
-    """Note that the logs of a run are about to be deleted in order: nobody is to miss them."""
+def let_logs_go(root: Path, flow_id: str, run_ids: Sequence[str], state_path: str) -> None:
+    """Note that the logs of runs of a flow are about to be deleted in order: nobody is to miss them."""
     if not durable.is_there(durable.store_under(root, REGISTRY)):
         return
-    query = "SELECT head FROM heads WHERE flow_id=? AND run_id=? AND state_path=? ORDER BY seq DESC LIMIT 1"
+    query, heads = "SELECT run_id, head FROM heads WHERE state_path=? AND flow_id=? AND run_id", dict[str, str]()
     with changing(root, "let logs go") as db:
-        if (found := db.execute(query, (flow_id, run_id, state_path)).fetchone()) is not None:
-            add_root_head(db, "logs_pruned", state_path, Sealed(found[0]), flow_id, run_id)
+        for these, values in among(run_ids, state_path, flow_id):
+            heads.update(db.execute(f"{query} {these} ORDER BY seq", values))
+        sealed = [(Sealed(head), flow_id, run_id) for run_id, head in heads.items()]
+        add_root_heads(db, "logs_pruned", state_path, sealed)
 
 
 def settle(root: Path, flow_id: str, run_id: str, state_path: str, verb: str | None, last_seen: int) -> None:
@@ -263,7 +270,7 @@ def _enter(
 def _enter_end(db: durable.Database, run: Registered, claiming: Sequence[str] | None, sealed: Sealed | None) -> None:
     here = (run.flow_id, run.state_path)
     if sealed is not None:
-        add_root_head(db, "ended", run.state_path, sealed, run.flow_id, run.run_id)
+        add_root_heads(db, "ended", run.state_path, [(sealed, run.flow_id, run.run_id)])
     if claiming is not None:
         db.execute("UPDATE runs SET open_claims=NULL WHERE flow_id=? AND state_path=? AND open_claims=1", here)
         mark = "UPDATE runs SET open_claims=1 WHERE flow_id=? AND state_path=? AND run_id=?"

@@ -9,6 +9,7 @@ chain goes on.
 """
 
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.state.chain import digest_of
 from aetherflow.core.kernel.state.records import now_ms
-from aetherflow.core.kernel.state.sql import insert
+from aetherflow.core.kernel.state.sql import insert_many
 
 
 class Sealed(NamedTuple):
@@ -27,14 +28,16 @@ class Sealed(NamedTuple):
     logs: str = ""
 
 
-def add_root_head(
-    db: durable.Database, event: str, state_path: str, sealed: Sealed, flow_id: str = "", run_id: str = ""
-) -> None:
-    """Within a transaction of the registry: write a row."""
-    named = {"event": event, "state_path": state_path, "flow_id": flow_id, "run_id": run_id}
-    values: dict[str, Any] = {**named, **sealed._asdict(), "at": now_ms()}
-    last = db.execute("SELECT chain FROM heads ORDER BY seq DESC LIMIT 1").fetchone()
-    insert(db, "heads", {**values, "chain": digest_of((last[0] if last else "", *values.values()))})
+def add_root_heads(db: durable.Database, event: str, state_path: str, ends: Iterable[tuple[Sealed, str, str]]) -> None:
+    """Within a transaction of the registry: write a row for each of the ends, with the ids of its flow and run."""
+    last, at, rows = db.execute(NEWEST).fetchone(), now_ms(), []
+    chain = last[0] if last else ""
+    for sealed, flow_id, run_id in ends:
+        named = {"event": event, "state_path": state_path, "flow_id": flow_id, "run_id": run_id}
+        values: dict[str, Any] = {**named, **sealed._asdict(), "at": at}
+        chain = digest_of((chain, *values.values()))
+        rows.append({**values, "chain": chain})
+    insert_many(db, "heads", rows)
 
 
 NEWEST = "SELECT chain FROM heads ORDER BY seq DESC LIMIT 1"

@@ -11,8 +11,8 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from aetherflow.core.base import durable
@@ -31,6 +31,13 @@ _TAKE = (
     "ON CONFLICT (flow_id, run_id) DO UPDATE SET holder=excluded.holder, place=excluded.place, host=excluded.host, "
     "pid=excluded.pid, expires_at=excluded.expires_at"
 )
+_OWN = (
+    "INSERT INTO owners (flow_id, run_id, holder, place, host, pid, expires_at) VALUES {marks} "
+    "ON CONFLICT (flow_id, run_id) DO UPDATE SET holder=excluded.holder "
+    "WHERE owners.expires_at<={clock} OR owners.place=excluded.place"
+)
+_MINE = "SELECT run_id FROM owners WHERE flow_id=? AND holder=?"
+_DISOWN = "DELETE FROM owners WHERE flow_id=? AND holder=?"
 _RENEW = "UPDATE owners SET expires_at={clock} + ? WHERE flow_id=? AND run_id=? AND holder=?"
 _DROP = "DELETE FROM owners WHERE flow_id=? AND run_id=? AND holder=?"
 _Beats = tuple[Callable[[durable.Database], object] | None, Callable[[], None] | None, Callable[[float], None] | None]
@@ -71,7 +78,7 @@ class RunLease(RunLock):
 
     def _take(self) -> None:
         db = self._db = self._server.database("state", busy_seconds=RENEW_SECONDS)
-        place = self._place()
+        place = _place_of(self)
         with durable.transaction(db, "own run"):
             db.await_turn(f"own {self._key}")
             other = db.execute(_FIND.format(clock=db.clock), (*self._key, place)).fetchone()
@@ -81,11 +88,6 @@ class RunLease(RunLock):
             self._renewed = time.monotonic()
             mine = (*self._key, self._holder, place, hostname(), os.getpid(), _ms(LEASE_SECONDS))
             db.execute(_TAKE.format(clock=db.clock), mine)
-
-    def _place(self) -> str:
-        """The file of the kernel lock, and no other one that has the same path, as in another container."""
-        found = os.fstat(self.descriptor)
-        return f"{boot_id()} {found.st_dev}:{found.st_ino}"
 
     @property
     def _deadline(self) -> float:
@@ -116,8 +118,8 @@ class RunLease(RunLock):
         if lost is not None and self._lost:
             lost()
 
-    def release(self, *, remove: bool = False) -> None:
-        """Release the lock. The file stays unless `remove`, which is for runs that were deleted."""
+    def release(self) -> None:
+        """Release the lock; the file stays."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
@@ -127,7 +129,7 @@ class RunLease(RunLock):
                 self._db.execute(_DROP, (*self._key, self._holder))
             self._db.close()
             self._db = None
-        super().release(remove=remove)
+        super().release()
 
     def _run(self) -> None:
         pause = RENEW_SECONDS
@@ -163,6 +165,27 @@ class RunLease(RunLock):
         log.warning("the lease of run %s in %s has ended: it stops", self._key[1], self._server.name)
         if (lost := self._beats[1]) is not None:
             lost()
+
+
+@contextmanager
+def owned_for_now(db: durable.Database, flow_id: str, locks: Mapping[str, RunLock]) -> Iterator[set[str]]:
+    """Within a transaction: own runs whose kernel locks are held; gives those that no other host executes.
+
+    The rows are gone when the block ends, so nobody ever sees them. A process that wants such a run waits for the end
+    of the transaction.
+    """
+    holder, host, pid = secrets.token_hex(8), hostname(), os.getpid()
+    rows = [(flow_id, run_id, holder, _place_of(lock), host, pid, 0) for run_id, lock in sorted(locks.items())]
+    marks = ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * len(rows))
+    db.execute(_OWN.format(marks=marks, clock=db.clock), [value for row in rows for value in row])
+    yield {run_id for (run_id,) in db.execute(_MINE, (flow_id, holder))}
+    db.execute(_DISOWN, (flow_id, holder))
+
+
+def _place_of(lock: RunLock) -> str:
+    """The file of the kernel lock, and no other one that has the same path, as in another container."""
+    found = os.fstat(lock.descriptor)
+    return f"{boot_id()} {found.st_dev}:{found.st_ino}"
 
 
 def _ms(seconds: float) -> int:

@@ -1,7 +1,7 @@
 """INSERT and UPDATE from maps. Names of tables and columns must come from code; values are always parameters."""
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -14,6 +14,14 @@ _ONCE = " ON CONFLICT DO NOTHING"
 def insert(db: durable.Database, table: str, values: Mapping[str, Any], *, once: bool = False) -> None:
     """Insert one row; one with its key is an error, or with `once` stays what it is."""
     db.execute(_insert(table, tuple(values)) + (_ONCE if once else ""), tuple(values.values()))
+
+
+def insert_many(db: durable.Database, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows of the same columns, with one statement for many."""
+    for part in (rows[at : at + _AT_ONCE] for at in range(0, len(rows), _AT_ONCE)):
+        head, _, marks = _insert(table, tuple(part[0])).partition(" VALUES ")
+        values = [value for row in part for value in row.values()]
+        db.execute(f"{head} VALUES {', '.join([marks] * len(part))}", values)
 
 
 def insert_numbered(db: durable.Database, table: str, values: Mapping[str, Any]) -> int:
