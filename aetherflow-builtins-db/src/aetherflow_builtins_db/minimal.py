@@ -19,6 +19,7 @@ from aetherflow.core.api import (
     Row,
     SqlConnector,
     SqlDialect,
+    wrong_result,
 )
 from aetherflow_builtins_db.columns import UNKNOWN
 from aetherflow_builtins_db.database import Database
@@ -75,6 +76,11 @@ def lacks_of(
         yield Lack("lacks fetchmany(): a result is read as a whole, into memory", refused=False)
 
 
+def _is_table(names: Any, rows: Any) -> bool:
+    texts = isinstance(names, Iterable) and not isinstance(names, str) and all(isinstance(each, str) for each in names)
+    return texts and isinstance(rows, Iterable) and not isinstance(rows, str)
+
+
 def needs_undo(expect_rows: Any) -> list[str]:
     """What a step that changes data needs a transaction for."""
     return [] if expect_rows is None else ["expect_rows could undo nothing"]
@@ -106,10 +112,12 @@ class MinimalConnector(SqlConnector[Any, Any]):
         way = next((name for name in READS if callable(getattr(self.plain, name, None))), "read")
         more = {"fetch_size": fetch_size} if way == "fetchmany" else {}
         opened = self._call("query", lambda: getattr(self.plain, way)(sql, params or {}, **more))
+        if not (isinstance(opened, tuple | list) and len(opened) > 1 and _is_table(opened[0], opened[1])):
+            raise wrong_result(self.plain, way, opened, "the names of the columns, and the rows")
         names, rows, *types = opened
         kinds = [_KINDS.get(each, UNKNOWN) for each in (types[0] if types else ())] or [UNKNOWN] * len(names)
         columns = [Column(str(name), kind) for name, kind in zip(names, kinds, strict=True)]
-        return MinimalRows(columns, iter(rows), fetch_size, self._call)
+        return MinimalRows(self, way, columns, iter(rows), fetch_size)
 
     @contextmanager
     def transaction(self) -> "Iterator[MinimalTransaction]":
@@ -149,13 +157,17 @@ class MinimalRows:
     exact = False
 
     def __init__(
-        self, columns: list[Column], rows: Iterator[Any], size: int, call: Callable[[str, Callable[[], Any]], Any]
+        self, connector: MinimalConnector, way: str, columns: list[Column], rows: Iterator[Any], size: int
     ) -> None:
         self.columns = columns
-        self._rows, self._size, self._call = rows, size, call
+        self._connector, self._way, self._rows, self._size = connector, way, rows, size
 
     def batches(self) -> Iterator[list[Row]]:
-        while batch := self._call("query", lambda: [tuple(row) for row in islice(self._rows, self._size)]):
+        call, width = self._connector._call, len(self.columns)
+        while batch := call("query", lambda: [tuple(row) for row in islice(self._rows, self._size)]):
+            if (wrong := next((row for row in batch if len(row) != width), None)) is not None:
+                expected = f"rows of {width} values, and one has {len(wrong)}"
+                raise wrong_result(self._connector.plain, self._way, wrong, expected)
             yield batch
 
     def close(self) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from aetherflow.core.api import AetherflowError, ConnectorError, HttpCall, HttpConnector, Lack, SendsCalls
+from aetherflow.core.api import AetherflowError, ConnectorError, HttpCall, HttpConnector, Lack, SendsCalls, wrong_result
 from aetherflow_builtins_rest.call import absolute, limit_words, shown
 from aetherflow_builtins_rest.failures import StatusError, UndecidedRequestError, status_fix, status_text
 
@@ -92,13 +92,15 @@ class Http:
         return response
 
     def _requested(self, call: HttpCall) -> "httpx.Response":
+        import httpx
+
         headers = {**(call.headers or {}), **(call.prepare() if call.prepare is not None else {})}
         if call.idempotency_key and call.method in {"POST", "PATCH"}:
             headers.setdefault("Idempotency-Key", call.idempotency_key)
         given = {name: getattr(call, name) for name in ("json", "data", "files", "content", "timeout")}
         more = {name: value for name, value in given.items() if value is not None}
         try:
-            response: httpx.Response = self.connector.request(
+            response: Any = self.connector.request(
                 call.method, call.url, params=call.params or None, headers=headers, **more
             )
         except AetherflowError:
@@ -110,6 +112,13 @@ class Http:
             if not call.repeatable:
                 text += "; whether the request had its effect is not known"
             raise self._error(call, text, "check the address and the network", undecided=not call.repeatable) from error
+        if not isinstance(response, httpx.Response):
+            wrong = wrong_result(self.connector, "request", response, "a response of httpx")
+            raise wrong if call.repeatable else UndecidedRequestError(wrong.message, fix=wrong.fix)
+        try:
+            response.request  # noqa: B018 it raises where the connector has made the response itself
+        except RuntimeError:
+            response.request = httpx.Request(call.method, self.url_of(call))
         response.read()
         return response
 

@@ -5,7 +5,16 @@ from typing import Any, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
-from aetherflow.core.api import AssetPath, ConnectorError, DbResource, RunContext, StepError, StepInputError, StepInputs
+from aetherflow.core.api import (
+    AssetPath,
+    ConnectorError,
+    DbResource,
+    RunContext,
+    StepError,
+    StepInputError,
+    StepInputs,
+    class_place,
+)
 from aetherflow_builtins_db import minimal
 from aetherflow_builtins_db.database import Database
 from aetherflow_builtins_db.formats.values import query_sha256
@@ -90,7 +99,7 @@ def database_of(
     connector = ctx.connectors.db(resource)
     cls = type(connector)
     for lack in lacks_of(cls, writes=writes, makes=makes, undoes=undoes):
-        text = f"resource {resource}: class {cls.__module__}.{cls.__qualname__} {lack.text}"
+        text = f"resource {resource}: {class_place(cls)} {lack.text}"
         if lack.refused:
             raise ConnectorError(text, fix="add it to the class, or leave out what needs it")
         ctx.log.warning("%s", text)

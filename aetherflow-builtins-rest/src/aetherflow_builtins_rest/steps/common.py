@@ -18,6 +18,7 @@ from aetherflow.core.api import (
     StepError,
     StepInputs,
     UndecidedStepError,
+    class_place,
 )
 from aetherflow_builtins_rest import sending
 from aetherflow_builtins_rest.call import shown, shown_url
@@ -114,7 +115,7 @@ class Peer:
         connector = ctx.connectors.rest(resource)
         cls = type(connector)
         for lack in lacks_of(cls):
-            text = f"resource {resource}: class {cls.__module__}.{cls.__qualname__} {lack.text}"
+            text = f"resource {resource}: {class_place(cls)} {lack.text}"
             if lack.refused:
                 raise ConnectorError(text, fix="add it to the class")
             ctx.log.warning("%s", text)

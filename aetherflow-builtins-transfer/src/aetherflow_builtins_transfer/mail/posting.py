@@ -5,7 +5,17 @@ from email.message import EmailMessage
 from email.utils import getaddresses
 from typing import Any, TypeAlias
 
-from aetherflow.core.api import AetherflowError, ConnectorError, Envelope, Lack, MailConnector, MailError, MailReceipt
+from aetherflow.core.api import (
+    AetherflowError,
+    ConnectorError,
+    Envelope,
+    Lack,
+    MailConnector,
+    MailError,
+    MailReceipt,
+    MailUnknownError,
+    wrong_result,
+)
 from aetherflow_builtins_transfer.mail.message import Mail, build, envelope_of
 
 AnyMail: TypeAlias = MailConnector[Any, Any]
@@ -44,6 +54,15 @@ def posted(connector: AnyMail, mail: Mail, *, all_or_none: bool = False) -> tupl
             fix="attach less, or raise options.max_bytes if the server takes more",
         )
     return message, envelope
+
+
+def sent(connector: AnyMail, message: EmailMessage, envelope: Envelope) -> MailReceipt:
+    """Send a message. MailUnknownError for a connector that gives no receipt: the mail may have been sent."""
+    receipt: object = connector.send(message, envelope)
+    if not isinstance(receipt, MailReceipt):
+        error = wrong_result(connector, "send", receipt, "a MailReceipt")
+        raise MailUnknownError(error.message, fix=error.fix)
+    return receipt
 
 
 # Connectors with the documented minimum: send_plaintext, send_html

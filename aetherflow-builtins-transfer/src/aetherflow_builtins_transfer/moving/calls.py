@@ -5,7 +5,14 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from aetherflow.core.api import AetherflowError, ConnectorError, FileConnector, RemoteFileError
+from aetherflow.core.api import (
+    AetherflowError,
+    ConnectorError,
+    FileConnector,
+    RemoteEntry,
+    RemoteFileError,
+    wrong_result,
+)
 from aetherflow_builtins_transfer.failures import Fault, Kind, RemoteError, one_line, os_fault, shown
 
 log = logging.getLogger("aetherflow.transfer")
@@ -68,6 +75,13 @@ class Calls:
     def error(self, kind: Kind, message: str, fix: str = "") -> RemoteError:
         """A RemoteError that names the resource, for the caller to raise."""
         return RemoteError(shown(message), kind=kind, fix=fix or ADVICE[kind], resource=self.label)
+
+    def stat_once(self, path: str, *, follow: bool = True) -> RemoteEntry:
+        """What is at a path, by one call, whose errors are those of the connector."""
+        found: object = self.connector.stat(path, follow=follow)
+        if not isinstance(found, RemoteEntry):
+            raise wrong_result(self.connector, "stat", found, "a RemoteEntry")
+        return found
 
     def attempt(
         self,

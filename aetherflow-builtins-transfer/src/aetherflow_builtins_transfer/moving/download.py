@@ -55,7 +55,7 @@ class Download:
 
     def _once(self) -> TransferResult:
         peer, sink, path = self.calls.connector, self.sink, self.remote_path
-        before = peer.stat(path)
+        before = self.calls.stat_once(path)
         if before.kind != "file":
             raise self.calls.error(
                 "other", f"{self.remote_path} is no file but a {before.kind}", "take files only; list steps do"
@@ -70,7 +70,7 @@ class Download:
             with suppress(Exception):  # the first error is the one to raise
                 sink.checkpoint(self._note)
             raise
-        after = peer.stat(path)
+        after = self.calls.stat_once(path)
         if (after.size, after.mtime) != (before.size, before.mtime):
             raise self.calls.error(
                 "other",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from aetherflow.core.api import RemoteEntry, ResumableWriter, WritesTogether
+from aetherflow.core.api import RemoteEntry, ResumableWriter, WritesTogether, wrong_result
 from aetherflow_builtins_transfer.failures import RemoteError
 from aetherflow_builtins_transfer.moving.calls import Calls
 from aetherflow_builtins_transfer.moving.download import Check, Download
@@ -42,7 +42,7 @@ class Files(Calls):
 
     def entries(self, folder: str) -> list[RemoteEntry]:
         """The entries of one folder, sorted by name; links are not followed, our unfinished files are left out."""
-        found = self.attempt("listing", folder, lambda: self.connector.entries(folder), again=True)
+        found = self.attempt("listing", folder, lambda: self._entries(folder), again=True)
         for entry in found:
             check_name(entry.name, self.connector.SEPARATOR, self.label)
         return sorted((each for each in found if not is_part(each.name)), key=lambda each: each.name)
@@ -50,7 +50,7 @@ class Files(Calls):
     def names_in(self, folder: str) -> frozenset[str]:
         """All names in a folder, including our unfinished files; empty if the folder does not exist."""
         try:
-            found = self.attempt("listing", folder, lambda: self.connector.entries(folder), again=True)
+            found = self.attempt("listing", folder, lambda: self._entries(folder), again=True)
         except RemoteError as error:
             if error.kind == "missing":
                 return frozenset()
@@ -59,7 +59,13 @@ class Files(Calls):
 
     def stat(self, path: str, *, follow: bool = True) -> RemoteEntry:
         """What is at a path, links followed unless `follow` is false; RemoteError of kind `missing` if nothing."""
-        return self.attempt("looking at", path, lambda: self.connector.stat(path, follow=follow), again=True)
+        return self.attempt("looking at", path, lambda: self.stat_once(path, follow=follow), again=True)
+
+    def _entries(self, folder: str) -> Sequence[RemoteEntry]:
+        found: object = self.connector.entries(folder)
+        if not isinstance(found, Sequence) or not all(isinstance(each, RemoteEntry) for each in found):
+            raise wrong_result(self.connector, "entries", found, "a list of RemoteEntry")
+        return found
 
     def look(self, path: str, *, follow: bool = True) -> RemoteEntry | None:
         """What is at a path, with or without following a link; None if there is nothing."""

@@ -2,12 +2,19 @@
 
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from aetherflow.core.api import ConnectorConfig, ConnectorOptions, FileConnector, RemoteEntry, RemoteFileError
+from aetherflow.core.api import (
+    ConnectorConfig,
+    ConnectorOptions,
+    FileConnector,
+    RemoteEntry,
+    RemoteFileError,
+    wrong_result,
+)
 
 CHUNK = 1 << 20
 
@@ -40,7 +47,9 @@ class MinimalFiles(FileConnector[ConnectorConfig, ConnectorOptions]):
             if folder and self._is_missing(folder):
                 raise RemoteFileError("it is not there", kind="missing") from error
             raise
-        return [_entry(each) for each in found]
+        if not isinstance(found, Iterable) or isinstance(found, str | Mapping):
+            raise wrong_result(self.inner, "list", found, "a list of entries")
+        return [_entry(self.inner, each) for each in found]
 
     def stat(self, path: str, *, follow: bool = True) -> RemoteEntry:
         del follow  # the minimum does not tell links from files
@@ -131,11 +140,13 @@ class MinimalFiles(FileConnector[ConnectorConfig, ConnectorOptions]):
         raise RemoteFileError(f"its class {type(self.inner).__name__} has no {method}()", fix="add it to the class")
 
 
-def _entry(found: Any) -> RemoteEntry:
+def _entry(inner: Any, found: Any) -> RemoteEntry:
     """An entry of `list`: a RemoteFileMeta, or anything with its names as attributes or keys."""
 
     def told(name: str) -> Any:
         return found.get(name) if isinstance(found, Mapping) else getattr(found, name, None)
 
     name = told("name") or str(told("path") or told("rel_path") or "").replace("\\", "/").rstrip("/").rpartition("/")[2]
+    if not isinstance(name, str) or not name:
+        raise wrong_result(inner, "list", found, "entries with `name`")
     return RemoteEntry(name, "folder" if told("is_dir") else "file", told("size"), told("mtime"))

@@ -1,10 +1,9 @@
 """How a connector serves the steps: by the contract, by the documented minimum with a weaker promise, or not at all."""
 
 from collections.abc import Callable, Iterator, Sequence
-from inspect import getsourcefile, getsourcelines
 from typing import Any
 
-from aetherflow.core.api import ConnectorError, FileConnector, Lack
+from aetherflow.core.api import ConnectorError, FileConnector, Lack, class_place
 from aetherflow_builtins_transfer.moving.files import Files
 from aetherflow_builtins_transfer.moving.minimal import MinimalFiles
 
@@ -26,9 +25,9 @@ def files_of(
     cls = type(connector)
     if missing := unserved(cls, [("list",)]):
         text = f"resource {connector.name} ({connector.kind}:{connector.driver}) reaches no files"
-        raise ConnectorError(f"{text}: {place_of(cls)} lacks {missing[0]}, {CONTRACT}", fix="name another resource")
+        raise ConnectorError(f"{text}: {class_place(cls)} lacks {missing[0]}, {CONTRACT}", fix="name another resource")
     files = Files(MinimalFiles(connector), check)
-    warn(f"{files.label}: {place_of(cls)} {WEAKER}")
+    warn(f"{files.label}: {class_place(cls)} {WEAKER}")
     return files
 
 
@@ -53,11 +52,3 @@ def minimal_lacks(cls: type, needs: Needs) -> Iterator[Lack]:
         yield Lack(f"lacks {text}, {CONTRACT}")
     if not missing:
         yield Lack(WEAKER, refused=False)
-
-
-def place_of(cls: type) -> str:
-    """A class with its file and line, for messages."""
-    try:
-        return f"class {cls.__name__} ({getsourcefile(cls)}:{getsourcelines(cls)[1]})"
-    except (OSError, TypeError):  # compiled, or made at run time
-        return f"class {cls.__module__}.{cls.__qualname__}"

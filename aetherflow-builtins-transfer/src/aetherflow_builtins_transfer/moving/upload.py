@@ -95,7 +95,7 @@ class Upload:
         if part == target and not self.overwrite and self._look(target) is not None:
             raise error("exists", f"uploading to {target} failed: it exists")
         sha256 = self._send(source, part, folder, resumed)
-        if (found := peer.stat(part).size) != self.moved:
+        if (found := self.calls.stat_once(part).size) != self.moved:
             raise error("other", f"uploading to {target}: {found} of {self.moved} bytes arrived")
         if self.moved != size or _facts(source) != (size, mtime):
             if part == target:
@@ -174,7 +174,7 @@ class Upload:
     def _look(self, path: str, *, follow: bool = False) -> RemoteEntry | None:
         """What is at a path, None if there is nothing."""
         try:
-            return self.calls.connector.stat(path, follow=follow)
+            return self.calls.stat_once(path, follow=follow)
         except Exception as error:
             if kind_of(error) == "missing":
                 return None
@@ -202,7 +202,7 @@ def make_folders(calls: Calls, path: str, *, again: bool = True) -> None:
         if kind == "missing" and again and above != path:
             make_folders(calls, above)
             make_folders(calls, path, again=False)  # another thread may make it, too
-        elif kind in (None, "missing", "lost", "stopped") or peer.stat(path).kind != "folder":
+        elif kind in (None, "missing", "lost", "stopped") or calls.stat_once(path).kind != "folder":
             raise
 
 

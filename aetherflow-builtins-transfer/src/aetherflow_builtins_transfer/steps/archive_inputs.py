@@ -15,6 +15,7 @@ from aetherflow.core.api import (
     RunContext,
     StepError,
     StepInputError,
+    class_place,
 )
 from aetherflow_builtins_transfer.archives import minimal
 
@@ -51,7 +52,7 @@ def connector_for(
         found = ctx.connectors.archive(name)
         cls = type(found)
         for lack in minimal.lacks_of(cls, method, inputs):
-            text = f"resource {name}: class {cls.__module__}.{cls.__qualname__} {lack.text}"
+            text = f"resource {name}: {class_place(cls)} {lack.text}"
             if lack.refused:
                 raise ConnectorError(text, fix="add it to the class, or use another driver")
             ctx.log.warning("%s", text)

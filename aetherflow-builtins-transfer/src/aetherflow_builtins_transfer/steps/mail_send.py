@@ -20,6 +20,7 @@ from aetherflow.core.api import (
     StepInputError,
     StepInputs,
     StepOutputs,
+    class_place,
     open_file,
 )
 from aetherflow_builtins_transfer.local_places import check_places
@@ -27,7 +28,7 @@ from aetherflow_builtins_transfer.mail import posting
 from aetherflow_builtins_transfer.mail.addresses import AddressList, OneAddress
 from aetherflow_builtins_transfer.mail.bodies import Body, Templates, from_flow, text_of_html
 from aetherflow_builtins_transfer.mail.message import Mail, Part, check_headers
-from aetherflow_builtins_transfer.mail.posting import AnyMail, lacks_of, posted, sender_of
+from aetherflow_builtins_transfer.mail.posting import AnyMail, lacks_of, posted, sender_of, sent
 from aetherflow_builtins_transfer.mail.tables import TableInputs, read_table
 from aetherflow_builtins_transfer.steps.archive_inputs import as_list
 
@@ -163,7 +164,7 @@ class MailSend(Step[Inputs]):
         self.ctx.check_cancelled()
         message, envelope = posted(connector, mail, all_or_none=self.args.on_refused == "fail")
         try:
-            delivery = connector.send(message, envelope)
+            delivery = sent(connector, message, envelope)
         except MailUnknownError as error:
             delivery = self._accepted_after_all(connector, str(message["Message-ID"]), error)
         if delivery.refused:
@@ -224,7 +225,7 @@ class MailSend(Step[Inputs]):
         found = self.ctx.connectors.mail(self.args.resource)
         cls = type(found)
         for lack in lacks_of(cls, self.args.model_dump()):
-            text = f"resource {self.args.resource}: class {cls.__module__}.{cls.__qualname__} {lack.text}"
+            text = f"resource {self.args.resource}: {class_place(cls)} {lack.text}"
             if lack.refused:
                 raise ConnectorError(text, fix="add it to the class, or leave out what needs it")
             self.ctx.log.warning("%s", text)

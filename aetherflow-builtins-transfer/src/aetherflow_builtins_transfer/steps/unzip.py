@@ -1,5 +1,5 @@
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from aetherflow.core.api import (
     StepOutputs,
     StepResult,
     Unpacked,
+    wrong_result,
 )
 from aetherflow_builtins_transfer.archives.limits import Limits
 from aetherflow_builtins_transfer.archives.minimal import AnyArchive, lacks_of
@@ -153,7 +154,9 @@ class Unzip(Step[Inputs]):
 
     def _stage(self, connector: AnyArchive, archive: Path, folder: Path) -> _Staged:
         folder.mkdir(mode=0o700)
-        found = connector.extract(archive, folder, self._rules(), Work(self._tick, StepTools(self.ctx)))
+        found: object = connector.extract(archive, folder, self._rules(), Work(self._tick, StepTools(self.ctx)))
+        if not isinstance(found, Sequence) or not all(isinstance(each, Unpacked) for each in found):
+            raise wrong_result(connector, "extract", found, "a list of Unpacked")
         return _Staged(archive, folder, self._dest_of(archive), list(found), connector.driver)
 
     def _check_places(self, staged: list[_Staged]) -> None:

@@ -161,6 +161,7 @@ if TYPE_CHECKING:
         register_step,
     )
     from aetherflow.core.host.compatible import API_VERSION
+    from aetherflow.core.host.connecting import class_place, wrong_result
     from aetherflow.core.host.installing import install_command
     from aetherflow.core.host.require import require, require_attr
     from aetherflow.core.kernel.sequencing.run_errors import RunFailedError, RunInterruptedError, RunUnknownError
@@ -200,9 +201,9 @@ __all__ = [
     "SqlLoader", "SqlTable", "SqlTransaction", "StateBackend", "StateError", "StateSpec", "Step", "StepCancelledError",
     "StepError", "StepInfo", "StepInputError", "StepInputs", "StepOutputs", "StepResult", "StepSpec",
     "StepTimeoutError", "StoreConflictError", "TableColumn", "TableMaker", "UndecidedStepError", "Unpacked",
-    "UsageError", "WorkspaceSpec", "WritesLocally", "WritesTogether", "get_connector", "get_step", "hookimpl",
-    "install_command", "list_connectors", "list_steps", "new_run_id", "open_file", "parse_bool", "register_connector",
-    "register_step", "require", "require_attr",
+    "UsageError", "WorkspaceSpec", "WritesLocally", "WritesTogether", "class_place", "get_connector", "get_step",
+    "hookimpl", "install_command", "list_connectors", "list_steps", "new_run_id", "open_file", "parse_bool",
+    "register_connector", "register_step", "require", "require_attr", "wrong_result",
 ]  # fmt: skip
 
 
@@ -249,6 +250,7 @@ contracts.step: Step
 contracts.upgrade: Difference
 host.catalog: get_connector get_step list_connectors list_steps register_connector register_step
 host.compatible: API_VERSION
+host.connecting: class_place wrong_result
 host.installing: install_command
 host.require: require require_attr
 kernel.sequencing.run_errors: RunFailedError RunInterruptedError RunUnknownError

@@ -171,6 +171,7 @@ NAMES = [
     "WorkspaceSpec",
     "WritesLocally",
     "WritesTogether",
+    "class_place",
     "get_connector",
     "get_step",
     "hookimpl",
@@ -184,6 +185,7 @@ NAMES = [
     "register_step",
     "require",
     "require_attr",
+    "wrong_result",
 ]
 
 

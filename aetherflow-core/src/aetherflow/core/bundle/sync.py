@@ -5,7 +5,7 @@ import datetime as dt
 import getpass
 import io
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -20,6 +20,8 @@ from aetherflow.core.bundle.records import Latest, Pin, SourceSnapshot, Version
 from aetherflow.core.bundle.store import BundleStore
 from aetherflow.core.bundle.verify import check_version
 from aetherflow.core.contracts.bundle_source import BundleSource
+from aetherflow.core.contracts.connector import RemoteFileMeta
+from aetherflow.core.host.connecting import wrong_result
 
 if TYPE_CHECKING:
     from aetherflow.core.bundle.signed import Signed, SigningRules
@@ -236,7 +238,16 @@ class _Sync:
 
     def _list(self) -> dict[str, ListedFile]:
         self._check()
-        return read_listing(self._source.list())
+        return read_listing(self._entries())
+
+    def _entries(self) -> Iterator[RemoteFileMeta]:
+        found: object = self._source.list()
+        if not isinstance(found, Iterable):
+            raise wrong_result(self._source, "list", found, "the files as RemoteFileMeta")
+        for each in found:
+            if not isinstance(each, RemoteFileMeta):
+                raise wrong_result(self._source, "list", each, "the files as RemoteFileMeta")
+            yield each
 
     def _list_again(self, before: Mapping[str, ListedFile]) -> None:
         """List again to detect changes while files were fetched; not needed if the source gives hashes."""

@@ -14,13 +14,13 @@ from aetherflow.core.base.location import DocPath, format_path
 from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.base.suggest import did_you_mean
 from aetherflow.core.base.typed import typed_here
-from aetherflow.core.checks.lacks import named, unwritten
+from aetherflow.core.checks.lacks import unwritten
 from aetherflow.core.checks.view import Part, jobs, resources, steps
 from aetherflow.core.contracts.fields import ResourceRef
 from aetherflow.core.contracts.kinds.names import ARCHIVE, SAFE_ARCHIVE_DRIVERS
 from aetherflow.core.contracts.lacks import Lack
 from aetherflow.core.host.catalog import Catalog
-from aetherflow.core.host.connecting import models_of
+from aetherflow.core.host.connecting import class_place, models_of
 from aetherflow.core.host.first_party import driver_extra, extra_for
 from aetherflow.core.host.installing import driver_command, is_installed, missing_drivers
 from aetherflow.core.host.names import CONNECTORS, STEPS
@@ -252,7 +252,7 @@ class _Plugins:
 
     def _lack(self, lack: Lack, connector: Any, what: str, path: DocPath) -> None:
         """Report what a connector class lacks, by the class's place."""
-        message, at = f"{what}: {named(connector)} {lack.text}", self.document.source.value(path)
+        message, at = f"{what}: {class_place(connector)} {lack.text}", self.document.source.value(path)
         if lack.refused:
             fix = "name a resource whose connector has it, or add it to the class"
             self._add("AF2106", message, path, "semantic:connector_lacks", fix)

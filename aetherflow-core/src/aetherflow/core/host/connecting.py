@@ -1,12 +1,17 @@
-"""Building connectors: with the constructor of ConnectorBase, the documented legacy constructor, or any other class."""
+"""Building connectors: with the constructor of ConnectorBase, the documented legacy constructor, or any other class.
+
+And what messages say of their classes.
+"""
 
 import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
+from aetherflow.core.base.errors import ConnectorError
 from aetherflow.core.contracts.written import plain
 
 if TYPE_CHECKING:
@@ -80,3 +85,25 @@ def interrupt_connector(connector: Any) -> None:
     interrupt = getattr(connector, "interrupt", None)
     if callable(interrupt):
         interrupt()
+
+
+def class_place(cls: type) -> str:
+    """A class with its file and line, for messages: `class Tiny (plugins/tiny.py:12)`."""
+    try:
+        file, line = inspect.getsourcefile(cls), inspect.getsourcelines(cls)[1]
+    except (OSError, TypeError):  # compiled, or made at run time
+        return f"class {cls.__module__}.{cls.__qualname__}"
+    path = Path(file or "")
+    here = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return f"class {cls.__qualname__} ({here}:{line})"
+
+
+def wrong_result(plugin: Any, method: str, found: object, expected: str) -> ConnectorError:
+    """The error, to be raised, for a method of a third-party connector, or of a bundle source, that returned something
+    else than `expected`.
+    """
+    is_source = not hasattr(plugin, "driver")
+    who = f"bundle source {plugin.type}" if is_source else f"resource {plugin.name} ({plugin.kind}:{plugin.driver})"
+    kind = "None" if found is None else type(found).__name__
+    message = f"{class_place(type(plugin))}: {method}() returned {kind}; it must return {expected}"
+    return ConnectorError(f"{who}: {message}", fix=f"correct {method}(), or report it to the authors of the plugin")
