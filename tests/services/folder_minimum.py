@@ -18,6 +18,7 @@ from aetherflow.core.api import (
     ConnectorOptions,
     Flag,
     RemoteFileMeta,
+    WritePath,
 )
 
 CHUNK = 1024 * 1024
@@ -28,7 +29,7 @@ PART = ".part-"
 class Config(ConnectorConfig):
     """Where the files are."""
 
-    folder: str = Field(
+    folder: WritePath = Field(
         min_length=1, description="The folder; `~` is this user's home, a relative one is under the working directory."
     )
 

@@ -2,7 +2,7 @@
 
 import ssl
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 from pydantic import Field
@@ -13,8 +13,10 @@ from aetherflow.core.api import (
     ConnectorError,
     ConnectorInit,
     ConnectorOptions,
+    Holds,
     HttpCall,
     HttpConnector,
+    ReadPath,
 )
 
 
@@ -56,8 +58,8 @@ def published_http(inner: Any) -> Any:
 
 
 class Place(ConnectorConfig):
-    base_url: str = Field(description="The URL below which paths are.")
-    ca_file: str | None = Field(None, description="Who signed the peer's certificate.")
+    base_url: Annotated[str, Holds.HOST] = Field(description="The URL below which paths are.")
+    ca_file: ReadPath | None = Field(None, description="Who signed the peer's certificate.")
 
 
 class NoOptions(ConnectorOptions):

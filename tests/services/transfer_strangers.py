@@ -24,6 +24,7 @@ from aetherflow.core.api import (
     RemoteFileMeta,
     SetsMode,
     SetsMtime,
+    WritePath,
     WritesLocally,
     WritesTogether,
     register_connector,
@@ -37,7 +38,7 @@ KIND = "stranger"
 
 
 class Config(ConnectorConfig):
-    root: str = Field(description="The folder.")
+    root: WritePath = Field(description="The folder.")
 
 
 class Options(ConnectorOptions):

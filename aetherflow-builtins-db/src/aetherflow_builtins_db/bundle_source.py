@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 from pydantic import Field
 
-from aetherflow.core.api import BundleSource, BundleSourceConfig, ConnectorError, RemoteFileMeta
+from aetherflow.core.api import BundleSource, BundleSourceConfig, ConnectorError, PlainText, RemoteFileMeta
 from aetherflow_builtins_db.minimal import database_over
 from aetherflow_builtins_db.params import translate
 
@@ -15,12 +15,12 @@ from aetherflow_builtins_db.params import translate
 class Config(BundleSourceConfig):
     """The two queries. The defaults read a table `assets(bundle, path, sha256, data, updated_at, size)`."""
 
-    list_sql: str = Field(
+    list_sql: PlainText = Field(
         "SELECT path, sha256, updated_at, size FROM assets WHERE bundle = :bundle ORDER BY path",
         description="Query for the files of `:bundle`: column `path`, or the first one, and if known `sha256`, "
         "`updated_at` and `size`, in upper or lower case.",
     )
-    fetch_sql: str = Field(
+    fetch_sql: PlainText = Field(
         "SELECT data FROM assets WHERE bundle = :bundle AND path = :path",
         description="Query for the content of `:path`: the first column of the first row; null is an empty file.",
     )

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, SecretStr
 
-from aetherflow.core.api import StepInputs
+from aetherflow.core.api import Holds, PlainText, StepInputs
 
 
 class BearerAuth(StepInputs):
@@ -16,7 +16,7 @@ class BasicAuth(StepInputs):
     """User and password with every request (RFC 7617)."""
 
     type: Literal["basic"] = Field(description="`basic`")
-    username: str = Field(description="Name of the user.")
+    username: PlainText = Field(description="Name of the user.")
     password: SecretStr = Field(description="Password of the user.")
 
 
@@ -24,7 +24,7 @@ class DigestAuth(StepInputs):
     """User and password as an answer to the server's challenge (RFC 7616)."""
 
     type: Literal["digest"] = Field(description="`digest`")
-    username: str = Field(description="Name of the user.")
+    username: PlainText = Field(description="Name of the user.")
     password: SecretStr = Field(description="Password of the user; never sent itself.")
 
 
@@ -34,18 +34,18 @@ class ApiKeyAuth(StepInputs):
     type: Literal["api_key"] = Field(description="`api_key`")
     api_key: SecretStr = Field(min_length=1, description="The key.")
     place: Literal["header", "query"] = Field("header", description="Where the key is sent.")
-    name: str = Field("X-API-Key", min_length=1, description="Name of the header or of the parameter.")
+    name: PlainText = Field("X-API-Key", min_length=1, description="Name of the header or of the parameter.")
 
 
 class OAuth2Auth(StepInputs):
     """A token for this program itself (client credentials, RFC 6749, 4.4), cached until it expires."""
 
     type: Literal["oauth2"] = Field(description="`oauth2`")
-    token_url: str = Field(pattern=r"^(https?://|\{\{)", description="URL of the token server.")
-    client_id: str = Field(description="Name of this client.")
+    token_url: Annotated[str, Holds.HOST] = Field(pattern=r"^(https?://|\{\{)", description="URL of the token server.")
+    client_id: PlainText = Field(description="Name of this client.")
     client_secret: SecretStr = Field(min_length=1, description="Secret of this client.")
-    scope: str | None = Field(None, description="Requested scopes, separated by blanks.")
-    audience: str | None = Field(None, description="API that the token is for; some servers require it.")
+    scope: PlainText | None = Field(None, description="Requested scopes, separated by blanks.")
+    audience: PlainText | None = Field(None, description="API that the token is for; some servers require it.")
     client_auth: Literal["basic", "body"] = Field(
         "basic", description="Whether id and secret are sent as basic authentication or in the form."
     )

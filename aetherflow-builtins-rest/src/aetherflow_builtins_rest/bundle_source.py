@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pydantic import Field
 
-from aetherflow.core.api import BundleSource, BundleSourceConfig, ConnectorError, HttpCall, RemoteFileMeta
+from aetherflow.core.api import BundleSource, BundleSourceConfig, ConnectorError, HttpCall, PlainText, RemoteFileMeta
 from aetherflow_builtins_rest.sending import Http
 
 if TYPE_CHECKING:
@@ -21,12 +21,16 @@ size the spool is in memory."""
 class Config(BundleSourceConfig):
     """The two paths of the API, and its parameters."""
 
-    base_path: str = Field("", description="Value of the parameter `prefix_param`: the wanted part of the bundle.")
-    list_path: str = Field(
+    base_path: PlainText = Field(
+        "", description="Value of the parameter `prefix_param`: the wanted part of the bundle."
+    )
+    list_path: PlainText = Field(
         "/list", min_length=1, description='Path that returns `{"files": [{"path", "sha256", "size", "mtime"}]}`.'
     )
-    fetch_path: str = Field("/fetch", min_length=1, description="Path that returns the content of one file.")
-    prefix_param: str = Field("prefix", min_length=1, description="Name of the parameter that carries `base_path`.")
+    fetch_path: PlainText = Field("/fetch", min_length=1, description="Path that returns the content of one file.")
+    prefix_param: PlainText = Field(
+        "prefix", min_length=1, description="Name of the parameter that carries `base_path`."
+    )
 
 
 class RestSource(BundleSource[Config]):

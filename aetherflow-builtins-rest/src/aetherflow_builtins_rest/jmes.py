@@ -6,7 +6,7 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 from pydantic import AfterValidator
 
-from aetherflow.core.api import StepError
+from aetherflow.core.api import PlainText, StepError
 
 
 def _known(expression: str) -> str:
@@ -18,7 +18,7 @@ def _known(expression: str) -> str:
     return expression
 
 
-Expression: TypeAlias = Annotated[str, AfterValidator(_known)]
+Expression: TypeAlias = Annotated[PlainText, AfterValidator(_known)]
 """A JMESPath expression, checked when the flow is validated."""
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeA
 
 from pydantic import Field, model_validator
 
-from aetherflow.core.api import StepError, StepInputs
+from aetherflow.core.api import PlainText, StepError, StepInputs
 from aetherflow_builtins_rest.jmes import Expression, holds, pick
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Cursor(_Style):
     next: Expression = Field(
         description="JMESPath of the cursor: `meta.next_cursor`; null or empty after the last page."
     )
-    param: str = Field("cursor", min_length=1, description="Parameter for the cursor.")
+    param: PlainText = Field("cursor", min_length=1, description="Parameter for the cursor.")
 
     def params(self, place: Place) -> dict[str, Any]:
         return {self.param: place["value"]} if "value" in place else {}
@@ -96,9 +96,9 @@ class _Counting(_Style):
 
 class PageNumber(_Counting):
     type: Literal["page"] = Field(description="`page`")
-    param: str = Field("page", min_length=1, description="Parameter with the number of the page.")
+    param: PlainText = Field("page", min_length=1, description="Parameter with the number of the page.")
     start: int = Field(1, ge=0, description="Number of the first page.")
-    size_param: str | None = Field(None, description="Parameter with the number of items per page.")
+    size_param: PlainText | None = Field(None, description="Parameter with the number of items per page.")
     size: int | None = Field(None, ge=1, description="Items per page.")
     total_pages: Expression | None = Field(None, description="JMESPath of the number of pages, if the API returns it.")
 
@@ -130,8 +130,8 @@ class Offset(_Counting):
     """Each request has the number of items to skip."""
 
     type: Literal["offset"] = Field(description="`offset`")
-    param: str = Field("offset", min_length=1, description="Parameter with the number of items to skip.")
-    limit_param: str = Field("limit", min_length=1, description="Parameter with the number of items per page.")
+    param: PlainText = Field("offset", min_length=1, description="Parameter with the number of items to skip.")
+    limit_param: PlainText = Field("limit", min_length=1, description="Parameter with the number of items per page.")
     limit: int = Field(100, ge=1, description="Items per page; the API may return fewer.")
     total: Expression | None = Field(None, description="JMESPath of the number of all items, if the API returns it.")
 

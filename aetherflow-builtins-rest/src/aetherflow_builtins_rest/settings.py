@@ -5,7 +5,17 @@ from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 
-from aetherflow.core.api import AssetFile, AssetPath, ConnectorConfig, ConnectorOptions, Flag, InsecureWhen, StepInputs
+from aetherflow.core.api import (
+    AssetFile,
+    AssetPath,
+    ConnectorConfig,
+    ConnectorOptions,
+    Flag,
+    Holds,
+    InsecureWhen,
+    PlainText,
+    StepInputs,
+)
 from aetherflow_builtins_rest.auth_settings import Auth, BearerAuth
 from aetherflow_builtins_rest.retry_settings import Retry
 
@@ -15,7 +25,7 @@ Redirects = Literal["never", "same_host", "any"]
 class Config(ConnectorConfig):
     """Address of the API, and account."""
 
-    base_url: str = Field(
+    base_url: Annotated[str, Holds.HOST] = Field(
         "",
         description="Base of all relative paths: `https://api.example.com/v1`. Headers and credentials of the "
         "resource are sent to its scheme, host and port only.",
@@ -23,7 +33,7 @@ class Config(ConnectorConfig):
     secret_url: Flag = Field(
         False, description="What follows the host in `base_url` is a secret, as with webhooks: it is masked everywhere."
     )
-    headers: dict[str, str] = Field({}, description="Sent with every request to the host of `base_url`.")
+    headers: dict[str, PlainText] = Field({}, description="Sent with every request to the host of `base_url`.")
     auth: Auth | None = Field(None, description="Credentials: `{type: bearer|basic|digest|api_key|oauth2, ...}`.")
     bearer_token: SecretStr | None = Field(
         None,
@@ -138,7 +148,7 @@ class Options(ConnectorOptions):
     max_body_bytes: int = Field(
         16 * 2**20, ge=0, description="Largest decompressed response in memory; larger ones must be written to a file."
     )
-    idempotency_header: str | None = Field(
+    idempotency_header: PlainText | None = Field(
         "Idempotency-Key",
         description="Header of POST and PATCH for a key that is the same in every attempt; null: none.",
     )

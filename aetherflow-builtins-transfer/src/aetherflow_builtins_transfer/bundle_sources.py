@@ -5,13 +5,13 @@ from typing import BinaryIO
 
 from pydantic import Field
 
-from aetherflow.core.api import BundleSource, BundleSourceConfig, ConnectorError, RemoteFileMeta
+from aetherflow.core.api import BundleSource, BundleSourceConfig, ConnectorError, PlainText, RemoteFileMeta
 from aetherflow_builtins_transfer.moving.files import Files
 from aetherflow_builtins_transfer.moving.serving import files_of
 
 
 class Config(BundleSourceConfig):
-    base_path: str = Field(min_length=1, description="Folder on the server that holds the bundle.")
+    base_path: PlainText = Field(min_length=1, description="Folder on the server that holds the bundle.")
 
 
 class RemoteFolder(BundleSource[Config]):

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from aetherflow.core.api import Flag, StepInputError, StepInputs, StepResult
+from aetherflow.core.api import Flag, PlainText, ReadPath, StepInputError, StepInputs, StepResult
 from aetherflow_builtins_transfer.failures import shown
 
 OnEmpty = Literal["ok", "skip", "fail"]
@@ -29,13 +29,13 @@ def listed(value: Any) -> Any:
 class RemoteFile(StepInputs):
     """A remote file, as a list step returns it; only `path` is required."""
 
-    path: str = Field(min_length=1, description="Remote path.")
-    rel_path: str | None = Field(None, description="Path below the listed folder; default: its name.")
-    name: str | None = Field(None, description="Its name.")
+    path: PlainText = Field(min_length=1, description="Remote path.")
+    rel_path: PlainText | None = Field(None, description="Path below the listed folder; default: its name.")
+    name: PlainText | None = Field(None, description="Its name.")
     is_dir: Flag = Field(False, description="True for a folder, which is refused.")
     size: int | None = Field(None, description="Size in bytes.")
     mtime: float | None = Field(None, description="Time of the last change, in Unix seconds.")
-    sha256: str | None = Field(None, description="SHA-256 of the file, in hexadecimal, if known.")
+    sha256: PlainText | None = Field(None, description="SHA-256 of the file, in hexadecimal, if known.")
     new: Flag = Field(
         False, description="True from a list with `new_only`: a download takes it once, as with `new_only`."
     )
@@ -49,9 +49,9 @@ class RemoteFile(StepInputs):
 class LocalFile(StepInputs):
     """A local file, and its remote name."""
 
-    file: str = Field(min_length=1, description="Path of the file, relative to the job's artifacts.")
-    id: str | None = Field(None, description="Id in the manifest; default: its name.")
-    remote_name: str | None = Field(None, description="Remote name; default: its own name.")
+    file: ReadPath = Field(min_length=1, description="Path of the file, relative to the job's artifacts.")
+    id: PlainText | None = Field(None, description="Id in the manifest; default: its name.")
+    remote_name: PlainText | None = Field(None, description="Remote name; default: its own name.")
 
 
 def _remote(value: Any) -> Any:
@@ -64,7 +64,7 @@ def _local(value: Any) -> Any:
     return [{"file": each} if isinstance(each, str) else each for each in found] if isinstance(found, list) else found
 
 
-Texts = Annotated[list[str], BeforeValidator(listed, json_schema_input_type=list[str] | str)]
+Texts = Annotated[list[PlainText], BeforeValidator(listed, json_schema_input_type=list[str] | str)]
 RemoteFiles = Annotated[list[RemoteFile], BeforeValidator(_remote, json_schema_input_type=list[RemoteFile | str] | str)]
 LocalFiles = Annotated[list[LocalFile], BeforeValidator(_local, json_schema_input_type=list[LocalFile | str] | str)]
 

@@ -40,6 +40,18 @@ class TestExternalProcess(StepSuite):
     def endless(self, project: FlowProject) -> dict[str, Any]:
         return {"command": ["sleep", 99]}
 
+    def with_file(self, project: FlowProject, field: str, path: str) -> dict[str, Any]:
+        step = super().with_file(project, field, path)
+        inputs, block = step["inputs"], field.partition(".")[0]
+        if block == "log":
+            inputs["log"] |= {"stdout": "file"}
+        elif field == "idempotency.marker_path":
+            inputs["idempotency"] |= {"strategy": "marker"}
+        elif block == "idempotency":
+            folders = {"temp_output_dir": "temp", "final_output_dir": "final"}
+            inputs["idempotency"] = {"strategy": "atomic_dir", **folders, **inputs["idempotency"]}
+        return step
+
 
 class TestWithLock(StepSuite):
     step = WithLock
@@ -63,16 +75,24 @@ class TestFileFind(StepSuite):
         return {"pattern": "**/*", "stable_seconds": 99}
 
 
-class TestFileCopy(StepSuite):
+class TransferSuite(StepSuite):
+    before = (MAKE,)
+
+    def with_file(self, project: FlowProject, field: str, path: str) -> dict[str, Any]:
+        step = super().with_file(project, field, path)
+        if field == "dest":
+            del step["inputs"]["dest_dir"]
+        return step
+
+
+class TestFileCopy(TransferSuite):
     step = FileCopy
     name = "file_copy"
-    before = (MAKE,)
 
 
-class TestFileMove(StepSuite):
+class TestFileMove(TransferSuite):
     step = FileMove
     name = "file_move"
-    before = (MAKE,)
 
 
 class TestFileDelete(StepSuite):

@@ -4,18 +4,27 @@ from typing import Any
 
 from aetherflow.core.testing import FlowProject, StepSuite
 from aetherflow_builtins_db.steps.check import DbCheck
+from aetherflow_builtins_db.steps.copy import DbCopy
 from aetherflow_builtins_db.steps.execute import DbExecute
 from aetherflow_builtins_db.steps.extract import DbExtract
 from aetherflow_builtins_db.steps.extract_stream import DbExtractStream
 from aetherflow_builtins_db.steps.fetch_small import DbFetchSmall
 from aetherflow_builtins_db.steps.load import DbLoad
+from aetherflow_builtins_db.steps.reconcile import DbReconcile
 
 WAREHOUSE = {"warehouse": {"kind": "db", "driver": "sqlite3", "config": {"path": "warehouse.db"}}}
+BOTH = {**WAREHOUSE, "shop": {"kind": "db", "driver": "sqlite3", "config": {"path": "shop.db"}}}
 ENDLESS = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT count(*) FROM r"
 
 
-def script(*statements: str) -> dict[str, Any]:
-    return {"id": "prepare", "type": "db_execute", "inputs": {"resource": "warehouse", "sql": ";".join(statements)}}
+def script(*statements: str, resource: str = "warehouse") -> dict[str, Any]:
+    inputs = {"resource": resource, "sql": ";".join(statements)}
+    return {"id": f"prepare_{resource}", "type": "db_execute", "inputs": inputs}
+
+
+def orders(resource: str) -> dict[str, Any]:
+    table = "CREATE TABLE IF NOT EXISTS orders (order_id INTEGER PRIMARY KEY, amount INTEGER)"
+    return script(table, "INSERT OR REPLACE INTO orders VALUES (1, 5)", resource=resource)
 
 
 class TestDbExecute(StepSuite):
@@ -131,3 +140,24 @@ class TestDbCheck(StepSuite):
 
     def endless(self, project: FlowProject) -> dict[str, Any]:
         return {"resource": "warehouse", "checks": [{"sql": ENDLESS}]}
+
+
+class TestDbCopy(StepSuite):
+    step = DbCopy
+    name = "db_copy"
+    resources = BOTH
+    before = (orders("shop"),)
+
+    def endless(self, project: FlowProject) -> dict[str, Any]:
+        return {"resource": "shop", "target": "warehouse", "sql": ENDLESS, "table": "orders", "create": "if_missing"}
+
+
+class TestDbReconcile(StepSuite):
+    step = DbReconcile
+    name = "db_reconcile"
+    resources = BOTH
+    before = (orders("shop"), orders("warehouse"))
+
+    def endless(self, project: FlowProject) -> dict[str, Any]:
+        both = {"resource": "shop", "target": "warehouse", "table": "orders"}
+        return {**both, "sql": f"SELECT ({ENDLESS}) AS order_id", "keys": ["order_id"]}

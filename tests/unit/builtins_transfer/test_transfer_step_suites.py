@@ -35,6 +35,16 @@ class FileSteps(StepSuite):
         return step
 
 
+class UploadSteps(FileSteps):
+    def with_file(self, project: FlowProject, field: str, path: str) -> dict[str, Any]:
+        step = super().with_file(project, field, path)
+        if field == "move_to":
+            step["inputs"]["after"] = "move"
+        if field.startswith("local_files"):
+            del step["inputs"]["items"]  # another name of it
+        return step
+
+
 class TestSftpList(FileSteps):
     step = sftp.SftpListFiles
     name = "sftp_list_files"
@@ -45,7 +55,7 @@ class TestSftpDownload(FileSteps):
     name = "sftp_download_files"
 
 
-class TestSftpUpload(FileSteps):
+class TestSftpUpload(UploadSteps):
     step = sftp.SftpUploadFiles
     name = "sftp_upload_files"
 
@@ -77,7 +87,7 @@ class TestSmbDownload(SmbSteps):
     name = "smb_download_files"
 
 
-class TestSmbUpload(SmbSteps):
+class TestSmbUpload(SmbSteps, UploadSteps):
     step = smb.SmbUploadFiles
     name = "smb_upload_files"
 
@@ -102,7 +112,7 @@ class TestRemoteDownload(FileSteps):
     name = "remote_download"
 
 
-class TestRemoteUpload(FileSteps):
+class TestRemoteUpload(UploadSteps):
     step = remote.RemoteUpload
     name = "remote_upload"
 

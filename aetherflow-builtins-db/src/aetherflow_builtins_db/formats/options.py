@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from aetherflow.core.api import CsvFormat, CsvQuoting, Flag, StepInputs
+from aetherflow.core.api import CsvFormat, CsvQuoting, Flag, PlainText, StepInputs
 from aetherflow_builtins_db.columns import parse_type
 
 _ESCAPES = {r"\t": "\t", r"\n": "\n", r"\r\n": "\r\n", r"\r": "\r"}
@@ -46,10 +46,10 @@ def _not_cut(value: Any) -> Any:
     return value
 
 
-Character = Annotated[str, BeforeValidator(_unescape, json_schema_input_type=str), AfterValidator(_one_character)]
-LineEnd = Annotated[str, BeforeValidator(_unescape, json_schema_input_type=str), AfterValidator(_linefeed)]
-Encoding = Annotated[str, AfterValidator(_known_encoding)]
-DtypeName = Annotated[str, AfterValidator(lambda name: str(parse_type(name)))]
+Character = Annotated[PlainText, BeforeValidator(_unescape, json_schema_input_type=str), AfterValidator(_one_character)]
+LineEnd = Annotated[PlainText, BeforeValidator(_unescape, json_schema_input_type=str), AfterValidator(_linefeed)]
+Encoding = Annotated[PlainText, AfterValidator(_known_encoding)]
+DtypeName = Annotated[PlainText, AfterValidator(lambda name: str(parse_type(name)))]
 """The name of a column's type."""
 ColumnTypes = Annotated[dict[str, DtypeName], BeforeValidator(_not_cut, json_schema_input_type=dict[str, DtypeName])]
 """Name of a column to the name of its type, with precision and scale; what YAML has cut at a comma is refused."""
@@ -59,7 +59,7 @@ class FileOptions(StepInputs):
     """How CSV and TSV are written; Parquet uses none of these options."""
 
     include_header: Flag | None = Field(None, description="Write the column names first. Default true.")
-    null_value: str | None = Field(
+    null_value: PlainText | None = Field(
         None, description="Unquoted text for null; text that looks the same is quoted. Default: empty."
     )
     encoding: Encoding | None = Field(None, description="Text encoding. Default utf-8.")

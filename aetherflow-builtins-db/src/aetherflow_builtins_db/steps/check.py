@@ -7,6 +7,7 @@ from aetherflow.core.api import (
     STEP_SKIPPED,
     DbResource,
     LoadJob,
+    PlainText,
     Step,
     StepError,
     StepInputs,
@@ -27,7 +28,7 @@ class Inputs(StepInputs):
     """The checks and the database they run on."""
 
     resource: DbResource = Field(description="Name of a resource of kind `db`.")
-    table: str | None = Field(None, description="The table that is checked; a check may name another one.")
+    table: PlainText | None = Field(None, description="The table that is checked; a check may name another one.")
     checks: tuple[Check, ...] = Field(description="The checks; all of them run, even after a failure.")
     on_fail: OnFail = Field(
         "fail",

@@ -11,10 +11,13 @@ from aetherflow.core.api import (
     ColumnType,
     CsvFormat,
     Flag,
+    PlainText,
+    ReadPath,
     Step,
     StepError,
     StepInputs,
     StepOutputs,
+    WritePath,
 )
 from aetherflow_builtins_db.formats.delimited import DelimitedWriter
 from aetherflow_builtins_db.formats.options import ColumnTypes
@@ -38,19 +41,19 @@ _BATCH = 1_000
 class Inputs(StepInputs):
     """Two files of rows, and how they are compared."""
 
-    path: str = Field(min_length=1, description="The file; a relative path is under the job's artifacts.")
-    other: str = Field(min_length=1, description="The file that it is compared with.")
+    path: ReadPath = Field(min_length=1, description="The file; a relative path is under the job's artifacts.")
+    other: ReadPath = Field(min_length=1, description="The file that it is compared with.")
     read: FileForm = Field(
         default_factory=FileForm,
         description="How the file is written down: `format`, `encoding`, `delimiter` and the like. Default: by its "
         "suffix.",
     )
     read_other: FileForm = Field(default_factory=FileForm, description="The same for the other file.")
-    keys: tuple[str, ...] = Field(
+    keys: tuple[PlainText, ...] = Field(
         (), description="Columns that identify a row: rows with equal keys are compared, in any order."
     )
     any_order: Flag = Field(False, description="Without keys: compare which rows there are, whatever their order.")
-    columns: tuple[str, ...] = Field(
+    columns: tuple[PlainText, ...] = Field(
         (), description="Compare these columns, and the keys. Default: all, and both files must have the same."
     )
     types: ColumnTypes = Field(
@@ -58,7 +61,7 @@ class Inputs(StepInputs):
         description="Column to type, so that its text is compared as such values: `1.50` and `1.5` are one "
         "`decimal(9,2)`. Default: the type that one of the files tells.",
     )
-    differences: str | None = Field(
+    differences: WritePath | None = Field(
         None, min_length=1, description="CSV file for the differences. Default: `<step>.differences.csv`."
     )
     on_difference: Literal["fail", "report"] = Field(

@@ -6,7 +6,18 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from aetherflow.core.api import Column, ColumnType, Step, StepError, StepInputError, StepInputs, StepOutputs, open_file
+from aetherflow.core.api import (
+    Column,
+    ColumnType,
+    ReadPath,
+    Step,
+    StepError,
+    StepInputError,
+    StepInputs,
+    StepOutputs,
+    WritePath,
+    open_file,
+)
 from aetherflow_builtins_db.columns import UNKNOWN
 from aetherflow_builtins_db.formats.options import ColumnTypes
 from aetherflow_builtins_db.formats.parquet import require_pyarrow
@@ -23,8 +34,8 @@ _TYPED = frozenset({"jsonl", "parquet", "xlsx"})
 class Inputs(StepInputs):
     """A file of rows, and the file that it is to become."""
 
-    path: str = Field(min_length=1, description="The file to read; a relative path is under the job's artifacts.")
-    output: str = Field(min_length=1, description="The file to write, relative to the job's artifacts.")
+    path: ReadPath = Field(min_length=1, description="The file to read; a relative path is under the job's artifacts.")
+    output: WritePath = Field(min_length=1, description="The file to write, relative to the job's artifacts.")
     read: FileForm = Field(
         default_factory=FileForm,
         description="How the file is written down: `format`, `encoding`, `delimiter` and the like. Default: by its "

@@ -10,6 +10,8 @@ from aetherflow.core.api import (
     ClaimBusyError,
     DbResource,
     LateDatabase,
+    PlainText,
+    PlainValue,
     SqlTable,
     Step,
     StepInputError,
@@ -37,10 +39,10 @@ class Inputs(TableInputs):
 
     resource: DbResource = Field(description="Name of the resource of kind `db` that is read.")
     target: DbResource = Field(description="Name of the resource of kind `db` whose table is loaded; may be the same.")
-    from_table: str | None = Field(None, min_length=1, description="The table to copy: all its rows and columns.")
-    sql: str | None = Field(None, description="Or the query whose rows are copied. Values belong in `params`.")
+    from_table: PlainText | None = Field(None, min_length=1, description="The table to copy: all its rows and columns.")
+    sql: PlainText | None = Field(None, description="Or the query whose rows are copied. Values belong in `params`.")
     sql_file: AssetPath | None = Field(None, description="Or a file with the query, relative to the flow file.")
-    params: dict[str, Any] | None = Field(
+    params: dict[str, PlainValue] | None = Field(
         None, description="Values of the `:name` markers in the query; each must be used, and each marker needs one."
     )
     watermark: RowWatermark | None = Field(

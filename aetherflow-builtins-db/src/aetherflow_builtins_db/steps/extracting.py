@@ -17,10 +17,12 @@ from aetherflow.core.api import (
     Flag,
     LeanSource,
     NeedsMemoryError,
+    PlainText,
     Step,
     StepInputError,
     StepOutputs,
     StepResult,
+    WritePath,
 )
 from aetherflow_builtins_db.columns import parse_type
 from aetherflow_builtins_db.database import AnySqlConnector
@@ -50,7 +52,7 @@ _PACKINGS: dict[str, Packing] = {".gz": "gzip", ".zst": "zstd"}
 class Inputs(QueryInputs, DelimitedInputs):
     """A query and the file for its rows."""
 
-    output: str = Field(min_length=1, description="The file to write, relative to the job's artifacts.")
+    output: WritePath = Field(min_length=1, description="The file to write, relative to the job's artifacts.")
     format: Format | None = Field(
         None,
         description="`tsv`, `csv`, `jsonl` or `parquet`. Default: by the file's suffix, else `tsv`.",
@@ -70,7 +72,7 @@ class Inputs(QueryInputs, DelimitedInputs):
         description="Column to type, for Parquet and `emit_dtypes`: bool, int, float, decimal(p,s), string, bytes, "
         "date, datetime, datetime(utc), time. Default: the database's own types.",
     )
-    dtypes_json: str | None = Field(None, description="`dtypes` as JSON text, as an earlier step emits it.")
+    dtypes_json: PlainText | None = Field(None, description="`dtypes` as JSON text, as an earlier step emits it.")
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

@@ -8,6 +8,7 @@ from aetherflow.core.api import (
     STEP_SKIPPED,
     DbResource,
     Lack,
+    PlainText,
     SqlConnector,
     SqlDialect,
     Step,
@@ -44,9 +45,9 @@ class Inputs(StepInputs):
     """A database, and which of its tables are listed."""
 
     resource: DbResource = Field(description="Name of a resource of kind `db`: PostgreSQL, MySQL, SQLite or DuckDB.")
-    pattern: str = Field("*", min_length=1, description="Pattern of the tables' names: `orders_*`. Case counts.")
-    exclude: tuple[str, ...] = Field((), description="Patterns of names to leave out.")
-    in_schema: str | None = Field(
+    pattern: PlainText = Field("*", min_length=1, description="Pattern of the tables' names: `orders_*`. Case counts.")
+    exclude: tuple[PlainText, ...] = Field((), description="Patterns of names to leave out.")
+    in_schema: PlainText | None = Field(
         None, min_length=1, description="The schema, on MySQL the database. Default: that of the connection."
     )
     on_empty: OnEmpty = Field("fail", description="If there is no such table: `fail`, `skip` the step, or `ok`.")

@@ -5,12 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from aetherflow.core.api import (
-    DbResource,
-    LateDatabase,
-    Step,
-    StepResult,
-)
+from aetherflow.core.api import DbResource, LateDatabase, PlainText, ReadPath, Step, StepResult
 from aetherflow_builtins_db.formats.options import DelimitedReadingInputs
 from aetherflow_builtins_db.formats.sink import Packing
 from aetherflow_builtins_db.loading.decodable import decodable
@@ -32,14 +27,14 @@ class Inputs(DelimitedReadingInputs, TableInputs):
     """A file and the table for its rows."""
 
     resource: DbResource = Field(description="Name of a resource of kind `db`.")
-    path: str = Field(min_length=1, description="The file to load; a relative path is under the job's artifacts.")
+    path: ReadPath = Field(min_length=1, description="The file to load; a relative path is under the job's artifacts.")
     format: LoadFormat | Literal["xlsx"] | None = Field(
         None, description="`csv`, `tsv`, `jsonl`, `parquet` or `xlsx`. Default: by the file's suffix."
     )
     compression: Packing | None = Field(
         None, description="`none`, `gzip` or `zstd`. Default: by the file's suffix (`.gz`, `.zst`)."
     )
-    sheet: str | None = Field(None, min_length=1, description="For `xlsx`: the sheet. Default: the first one.")
+    sheet: PlainText | None = Field(None, min_length=1, description="For `xlsx`: the sheet. Default: the first one.")
     on_error: Literal["null", "text", "fail"] | None = Field(
         None,
         description="For `xlsx`: what error cells such as `#DIV/0!` become, as in `excel_read`. Default: `null`, with "

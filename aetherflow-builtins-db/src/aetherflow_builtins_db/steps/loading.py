@@ -7,7 +7,17 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from aetherflow.core.api import STEP_SKIPPED, LoadJob, RunContext, StepError, StepInputs, StepOutputs, StepResult
+from aetherflow.core.api import (
+    STEP_SKIPPED,
+    LoadJob,
+    PlainText,
+    RunContext,
+    StepError,
+    StepInputs,
+    StepOutputs,
+    StepResult,
+    WritePath,
+)
 from aetherflow_builtins_db.columns import parse_type
 from aetherflow_builtins_db.database import Database
 from aetherflow_builtins_db.formats.options import ColumnTypes
@@ -25,7 +35,7 @@ from aetherflow_builtins_db.steps.query import OnEmpty
 class TableInputs(StepInputs):
     """A table, and how it is loaded."""
 
-    table: str = Field(
+    table: PlainText = Field(
         min_length=1,
         description='The table: `table`, `schema.table`, or `"My Schema"."My Table"`. It must exist unless `create` '
         "makes it.",
@@ -36,11 +46,11 @@ class TableInputs(StepInputs):
         "fills a new table and exchanges it for the old one. `merge` updates the rows whose `keys` exist and inserts "
         "the others.",
     )
-    keys: tuple[str, ...] = Field(
+    keys: tuple[PlainText, ...] = Field(
         (),
         description="For `merge`: the columns of the table that identify a row. With `create`: its primary key.",
     )
-    columns: dict[str, str] | tuple[str, ...] | None = Field(
+    columns: dict[str, PlainText] | tuple[PlainText, ...] | None = Field(
         None,
         description="Target columns: a map of file column (or column of the query) to table column, which leaves out "
         "the others; or a list of table columns for the fields in their order. Default: they have the same names.",
@@ -60,16 +70,16 @@ class TableInputs(StepInputs):
         description="For columns that are made: column to type: bool, int, float, decimal(p,s), string, bytes, date, "
         "datetime, datetime(utc), time. Default: the type that Parquet tells, else that of all values.",
     )
-    not_null: tuple[str, ...] = Field((), description="For a table that is made: its columns that take no null.")
-    comments: dict[str, str] = Field(
+    not_null: tuple[PlainText, ...] = Field((), description="For a table that is made: its columns that take no null.")
+    comments: dict[str, PlainText] = Field(
         default_factory=dict, description="For a table that is made: the comments of its columns."
     )
-    load_id_column: str | None = Field(
+    load_id_column: PlainText | None = Field(
         None,
         description="For `append`: a text column of the table for the load's id, so that a repeated load deletes its "
         "own rows first.",
     )
-    load_id: str | None = Field(
+    load_id: PlainText | None = Field(
         None,
         min_length=1,
         max_length=600,
@@ -79,7 +89,7 @@ class TableInputs(StepInputs):
     max_rejects: int = Field(
         0, ge=0, description="Number of rows that may be left out because they do not fit; one more fails the load."
     )
-    reject_file: str | None = Field(
+    reject_file: WritePath | None = Field(
         None,
         description="CSV file for the rows that were left out: line, column, reason, record. "
         "Default: `<step>.rejects.csv`.",
@@ -216,6 +226,7 @@ class Ending:
     def run(self, load: Load, on_rows: Callable[[int], None]) -> StepResult:
         """Load; the result of the step."""
         args, rejects = self.args, load.rejects
+        self.ctx.write_path(self._reject_path)  # a place that is refused is reported before the load
         try:
             result = load.run(lambda done: self._accept(done, rejects), on_rows)
         except _EmptyError:

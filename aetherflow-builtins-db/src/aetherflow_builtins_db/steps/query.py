@@ -9,6 +9,8 @@ from aetherflow.core.api import (
     AssetPath,
     ConnectorError,
     DbResource,
+    PlainText,
+    PlainValue,
     RunContext,
     StepError,
     StepInputError,
@@ -27,9 +29,9 @@ class SqlInputs(StepInputs):
     """A resource and SQL for it."""
 
     resource: DbResource = Field(description="Name of a resource of kind `db`.")
-    sql: str | None = Field(None, description="The SQL. Values belong in `params`, never in the text.")
+    sql: PlainText | None = Field(None, description="The SQL. Values belong in `params`, never in the text.")
     sql_file: AssetPath | None = Field(None, description="A file with the SQL instead, relative to the flow file.")
-    params: dict[str, Any] | None = Field(
+    params: dict[str, PlainValue] | None = Field(
         None, description="Values of the `:name` markers in the SQL; each must be used, and each marker needs one."
     )
 

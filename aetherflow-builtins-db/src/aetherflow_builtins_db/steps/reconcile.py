@@ -10,12 +10,15 @@ from aetherflow.core.api import (
     ClaimBusyError,
     DbResource,
     LateDatabase,
+    PlainText,
+    PlainValue,
     Step,
     StepError,
     StepInputError,
     StepInputs,
     StepOutputs,
     StepResult,
+    WritePath,
 )
 from aetherflow_builtins_db.database import Database
 from aetherflow_builtins_db.formats.values import json_value
@@ -43,18 +46,18 @@ class Inputs(StepInputs):
 
     resource: DbResource = Field(description="Name of the resource of kind `db` that the rows come from.")
     target: DbResource = Field(description="Name of the resource of kind `db` that is to hold them; may be the same.")
-    from_table: str | None = Field(None, min_length=1, description="The table of the source: all its rows.")
-    sql: str | None = Field(None, description="Or a query of the source. Values belong in `params`.")
+    from_table: PlainText | None = Field(None, min_length=1, description="The table of the source: all its rows.")
+    sql: PlainText | None = Field(None, description="Or a query of the source. Values belong in `params`.")
     sql_file: AssetPath | None = Field(None, description="Or a file with the query, relative to the flow file.")
-    table: str | None = Field(None, min_length=1, description="The table of the target.")
-    target_sql: str | None = Field(
+    table: PlainText | None = Field(None, min_length=1, description="The table of the target.")
+    target_sql: PlainText | None = Field(
         None, description="Or a query of the target, if its table also holds what the source does not."
     )
-    params: dict[str, Any] | None = Field(
+    params: dict[str, PlainValue] | None = Field(
         None, description="Values of the `:name` markers in both queries; each must be used, and each marker needs one."
     )
-    keys: tuple[str, ...] = Field(description="The columns of the target that name a row. They hold no null.")
-    columns: dict[str, str] | None = Field(
+    keys: tuple[PlainText, ...] = Field(description="The columns of the target that name a row. They hold no null.")
+    columns: dict[str, PlainText] | None = Field(
         None,
         description="Map of source column to target column, which leaves out the others. Default: all columns of the "
         "source; they have the same names.",
@@ -67,7 +70,7 @@ class Inputs(StepInputs):
     on_difference: Literal["fail", "report"] = Field(
         "fail", description="If rows differ: `fail` fails the step, `report` goes on with a warning."
     )
-    output: str | None = Field(
+    output: WritePath | None = Field(
         None, description="CSV file for the rows that differ. Default: `<step>.differences.csv`."
     )
     max_listed: int = Field(
@@ -141,6 +144,7 @@ class DbReconcile(Step[Inputs]):
 
     def run(self) -> StepResult:
         args, tracker = self.args, None
+        output = self.ctx.write_path(args.output or f"{self.id}.differences.csv")
         if args.verified_through is not None:
             try:
                 tracker = Tracker(args.verified_through, self.ctx, args.from_table)
@@ -156,9 +160,8 @@ class DbReconcile(Step[Inputs]):
         result = Comparison(source, target, pairs, self._on_rows, self.ctx.log.info).run(listing.add)
         path = None
         if not result.equal:
-            name = args.output or f"{self.id}.differences.csv"
-            listing.write(lambda: self.ctx.write_file(name))
-            path = str(self.ctx.write_path(name))
+            listing.write(lambda: self.ctx.write_file(output))
+            path = str(output)
             self._tell(result, path)
         elif tracker is not None:
             tracker.claim()

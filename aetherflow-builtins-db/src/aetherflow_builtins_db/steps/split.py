@@ -6,7 +6,17 @@ from urllib.parse import quote
 
 from pydantic import Field, model_validator
 
-from aetherflow.core.api import Row, Step, StepError, StepInputError, StepInputs, StepOutputs
+from aetherflow.core.api import (
+    PlainText,
+    ReadPath,
+    Row,
+    Step,
+    StepError,
+    StepInputError,
+    StepInputs,
+    StepOutputs,
+    WritePath,
+)
 from aetherflow_builtins_db.formats.values import short_value, text_value
 from aetherflow_builtins_db.loading.table import place_of
 from aetherflow_builtins_db.tabular.form import FileForm, TableFormat, needed_libraries
@@ -22,8 +32,8 @@ _LONGEST_NAME = 200
 class Inputs(StepInputs):
     """A file of rows, and how it is cut."""
 
-    path: str = Field(min_length=1, description="The file to split; a relative path is under the job's artifacts.")
-    dest_dir: str = Field(
+    path: ReadPath = Field(min_length=1, description="The file to split; a relative path is under the job's artifacts.")
+    dest_dir: WritePath = Field(
         min_length=1,
         description="The folder of the parts, relative to the job's artifacts. It is replaced as a whole, and so may "
         "hold nothing but parts.",
@@ -32,7 +42,7 @@ class Inputs(StepInputs):
     max_bytes: int | None = Field(
         None, ge=1, description="Bytes of a part at most, its header included, before compression. Not for Parquet."
     )
-    by: str | None = Field(None, min_length=1, description="A column: a part for each of its values.")
+    by: PlainText | None = Field(None, min_length=1, description="A column: a part for each of its values.")
     read: FileForm = Field(
         default_factory=FileForm,
         description="How the file is written down: `format`, `encoding`, `delimiter` and the like. Default: by its "

@@ -13,7 +13,17 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from aetherflow.core.api import Claim, ClaimBusyError, Column, Row, RunContext, StepError, StepInputError, StepInputs
+from aetherflow.core.api import (
+    Claim,
+    ClaimBusyError,
+    Column,
+    PlainText,
+    Row,
+    RunContext,
+    StepError,
+    StepInputError,
+    StepInputs,
+)
 from aetherflow_builtins_db.formats.values import json_value, text_value
 from aetherflow_builtins_db.loading.table import find_name
 from aetherflow_builtins_db.steps.last_rows import LastRows, Use
@@ -34,11 +44,11 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 class Watermark(StepInputs):
     """The column whose greatest value is stored, and its first value."""
 
-    column: str = Field(min_length=1, description="The column of the result whose greatest value is remembered.")
-    initial: str | int | float | datetime.datetime | datetime.date = Field(
+    column: PlainText = Field(min_length=1, description="The column of the result whose greatest value is remembered.")
+    initial: PlainText | int | float | datetime.datetime | datetime.date = Field(
         description="The value of `:watermark` as long as no run has succeeded."
     )
-    name: str | None = Field(
+    name: PlainText | None = Field(
         None,
         min_length=1,
         description="Under which name it is remembered, of all steps of this flow. Default: `<job>.<step>`, with "
@@ -53,7 +63,7 @@ class Watermark(StepInputs):
 class RowWatermark(Watermark):
     """A watermark that can remember which rows have its value."""
 
-    keys: tuple[str, ...] = Field(
+    keys: tuple[PlainText, ...] = Field(
         (),
         description="Columns of the result that identify a row. The rows that have the remembered value are remembered "
         "by them and not given again, so that a query with `>= :watermark` gets late rows of that value once.",

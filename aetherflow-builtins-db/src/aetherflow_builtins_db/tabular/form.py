@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
-from aetherflow.core.api import StepInputError, install_command
+from aetherflow.core.api import PlainText, StepInputError, install_command
 from aetherflow_builtins_db.formats.options import FileOptions, ReadingOptions
 from aetherflow_builtins_db.formats.parquet import libraries_for
 from aetherflow_builtins_db.formats.sink import Packing
@@ -37,7 +37,7 @@ class FileForm(ReadingOptions):
     widths: dict[str, Annotated[int, Field(ge=1)]] | None = Field(
         None, description="For `fixed`: each column, in the order of the line, and its width in characters."
     )
-    sheet: str | None = Field(
+    sheet: PlainText | None = Field(
         None, min_length=1, description="For `xlsx`: the sheet. Default: the first one; a new one is named `Data`."
     )
     on_error: Literal["null", "text", "fail"] | None = Field(

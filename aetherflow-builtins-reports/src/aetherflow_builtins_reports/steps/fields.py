@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
-from aetherflow.core.api import Flag, StepInputs
+from aetherflow.core.api import Flag, PlainText, PlainValue, StepInputs
 from aetherflow_builtins_reports.cells.casting import Dtype, Formula
 
 _NOT_OF_TABLES = ("anchor_is_marker", "template_has_header", "style_row_offset")
@@ -45,9 +45,9 @@ Word = BeforeValidator(_word, json_schema_input_type=str)
 """Annotation for a Literal: accepts its words in any case, with blanks around them."""
 NullWord = BeforeValidator(lambda value: "null" if value is None else _word(value), json_schema_input_type=str | None)
 """The same; YAML's null is the word `null`."""
-JsonNames = Annotated[list[str], BeforeValidator(_optional_json, json_schema_input_type=list[str] | str)]
-JsonMap = Annotated[dict[str, Any], BeforeValidator(_optional_json, json_schema_input_type=dict[str, Any] | str)]
-JsonRows = Annotated[list[Any], BeforeValidator(_optional_json, json_schema_input_type=list[Any] | str)]
+JsonNames = Annotated[list[PlainText], BeforeValidator(_optional_json, json_schema_input_type=list[str] | str)]
+JsonMap = Annotated[dict[str, PlainValue], BeforeValidator(_optional_json, json_schema_input_type=dict[str, Any] | str)]
+JsonRows = Annotated[list[PlainValue], BeforeValidator(_optional_json, json_schema_input_type=list[Any] | str)]
 FreeWidth = Annotated[int | None, BeforeValidator(_whole, json_schema_input_type=int | str)]
 Insert = Annotated[Literal["replace", "below", "grow"], Word]
 HeaderMode = Annotated[Literal["template", "override", "append"], Word]
@@ -111,16 +111,20 @@ class Casting(StepInputs):
 class Target(Casting):
     """One block of rows and its place."""
 
-    name: str = Field("target", min_length=1, description="Name in messages and in the result.")
-    sheet: str | None = Field(None, description="Sheet of `cell: A1`, or the only one on which `anchor` is searched.")
-    anchor: str | None = Field(None, description="A defined name, a cell, or the whole text of a cell, in any case.")
-    cell: str | None = Field(None, description="`A1` with `sheet`, or `Sheet!A1`.")
+    name: PlainText = Field("target", min_length=1, description="Name in messages and in the result.")
+    sheet: PlainText | None = Field(
+        None, description="Sheet of `cell: A1`, or the only one on which `anchor` is searched."
+    )
+    anchor: PlainText | None = Field(
+        None, description="A defined name, a cell, or the whole text of a cell, in any case."
+    )
+    cell: PlainText | None = Field(None, description="`A1` with `sheet`, or `Sheet!A1`.")
     insert: Insert | None = Field(
         None,
         description="`replace` overwrites cells. `below` inserts rows and moves existing rows down. `grow`: the style "
         "row becomes the first row, the others are inserted below it, and totals and charts are extended.",
     )
-    table: str | None = Field(
+    table: PlainText | None = Field(
         None,
         description="Instead of `anchor` and `cell`: a table of the template, which is filled and resized to the rows.",
     )

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, model_validator
 
-from aetherflow.core.api import Flag, RunContext, StepInputError, StepInputs
+from aetherflow.core.api import Flag, PlainText, RunContext, StepInputError, StepInputs
 from aetherflow_builtins_reports.cells.casting import Dtype
 from aetherflow_builtins_reports.sources.delimited import DelimitedSource, Dialect, Quoting
 from aetherflow_builtins_reports.sources.jsonl import JsonlSource
@@ -51,8 +51,8 @@ def _quoting(value: Any) -> Any:
     return word if word in {"all", "none", "nonnumeric"} else "minimal"
 
 
-Character = Annotated[str, BeforeValidator(_unescape, json_schema_input_type=str), AfterValidator(_one_character)]
-Encoding = Annotated[str, AfterValidator(_known_encoding)]
+Character = Annotated[PlainText, BeforeValidator(_unescape, json_schema_input_type=str), AfterValidator(_one_character)]
+Encoding = Annotated[PlainText, AfterValidator(_known_encoding)]
 
 
 class ReadingOptions(StepInputs):
@@ -71,7 +71,7 @@ class ReadingOptions(StepInputs):
     )
     escapechar: Character | None = Field(None, description="Character before a special character. Default none.")
     doublequote: Flag | None = Field(None, description="Whether two quotes inside quotes are one. Default true.")
-    null_value: str | None = Field(
+    null_value: PlainText | None = Field(
         None, description="Text of fields that become empty cells, in addition to empty fields."
     )
     decimal: Literal[".", ","] | None = Field(
@@ -79,7 +79,7 @@ class ReadingOptions(StepInputs):
         description="Decimal sign: `.` (default), or `,` for `1,5`. It is for fields that are cast to numbers; text "
         "stays as it is. `1.234,56`, with a thousands separator, isn't a number.",
     )
-    linefeed: Annotated[str, BeforeValidator(_unescape, json_schema_input_type=str)] | None = Field(
+    linefeed: Annotated[PlainText, BeforeValidator(_unescape, json_schema_input_type=str)] | None = Field(
         None, description=r"Line end, used by `count_mode: fast` only. Default `\n`."
     )
 

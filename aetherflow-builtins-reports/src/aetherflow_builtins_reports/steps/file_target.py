@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from aetherflow.core.api import Flag, StepInputError, parse_bool
+from aetherflow.core.api import Flag, PlainText, ReadPath, StepInputError, parse_bool
 from aetherflow_builtins_reports.sources.counting import count_rows
 from aetherflow_builtins_reports.steps.fields import HeaderMode, Target, Word
 from aetherflow_builtins_reports.steps.file_source import FileSource
@@ -19,7 +19,9 @@ class FileTarget(Target, FileSource):
     mode: Annotated[Literal["data_sheet", "report_region"], Word] = Field(
         "data_sheet", description="A data sheet, which is created if it is missing, or a region of a designed sheet."
     )
-    source_path: str = Field(min_length=1, description="The file, relative to the job's artifacts; .gz and .zst too.")
+    source_path: ReadPath = Field(
+        min_length=1, description="The file, relative to the job's artifacts; .gz and .zst too."
+    )
     header_mode: HeaderMode | None = Field(
         None,
         description="`append` or `override`: the names are written as a header; `template`: they are not. Default: "
@@ -37,7 +39,9 @@ class FileTarget(Target, FileSource):
     count_mode: Annotated[Literal["fast", "csv_parse"], Word] = Field(
         "fast", description="How rows are counted for the threshold: `fast` line ends, `csv_parse` records."
     )
-    data_sheet_prefix: str = Field("DATA_", description="Without `sheet`, a data sheet is named by this and `name`.")
+    data_sheet_prefix: PlainText = Field(
+        "DATA_", description="Without `sheet`, a data sheet is named by this and `name`."
+    )
     freeze_panes: Flag | None = Field(
         None, description="Freeze a data sheet below its header. Default: if a header is written."
     )

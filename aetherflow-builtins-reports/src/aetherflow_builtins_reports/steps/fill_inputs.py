@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AliasChoices, Field, model_validator
 
-from aetherflow.core.api import AssetPath, Flag, StepInputs, StepOutputs
+from aetherflow.core.api import AssetPath, Flag, PlainText, StepInputs, StepOutputs, WritePath
 from aetherflow_builtins_reports.package.deflate import Compression
 from aetherflow_builtins_reports.steps.fields import CellValue, JsonMap, Word, merge_spellings
 
@@ -21,7 +21,7 @@ def _zone(name: str) -> str:
 class ValueInputs(StepInputs):
     """How values become cells, and how the file is compressed."""
 
-    timezone: Annotated[str, AfterValidator(_zone)] = Field(
+    timezone: Annotated[PlainText, AfterValidator(_zone)] = Field(
         "UTC", description="Times with a UTC offset are converted to this zone, because cells hold no offset."
     )
     long_numbers: Annotated[Literal["text", "number"], Word] = Field(
@@ -54,7 +54,7 @@ class FillInputs(ValueInputs):
     template_path: AssetPath = Field(
         min_length=1, description="The workbook to fill, relative to the flow file: .xlsx, .xlsm, .xltx or .xltm."
     )
-    output: str = Field(
+    output: WritePath = Field(
         min_length=1,
         validation_alias=AliasChoices("output", "output_path"),
         description="The file to write, relative to the job's artifacts.",

@@ -6,7 +6,19 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, field_validator
 
-from aetherflow.core.api import STEP_SKIPPED, Flag, Step, StepError, StepInputError, StepInputs, StepOutputs, StepResult
+from aetherflow.core.api import (
+    STEP_SKIPPED,
+    Flag,
+    PlainText,
+    ReadPath,
+    Step,
+    StepError,
+    StepInputError,
+    StepInputs,
+    StepOutputs,
+    StepResult,
+    WritePath,
+)
 from aetherflow_builtins_reports.errors import parquet_library
 from aetherflow_builtins_reports.package.refs import parse_area, split_sheet
 from aetherflow_builtins_reports.steps.fields import JsonNames, NullWord, Word
@@ -21,15 +33,15 @@ BASE_SECONDS, SECONDS_PER_MIB = 20, 10
 class Inputs(StepInputs):
     """A range of a workbook, and the file for its rows."""
 
-    source_path: str = Field(
+    source_path: ReadPath = Field(
         min_length=1, description="The workbook, relative to the job's artifacts: .xlsx, .xlsm, .xlsb, .xls or .ods."
     )
-    output: str = Field(min_length=1, description="The file to write, relative to the job's artifacts.")
+    output: WritePath = Field(min_length=1, description="The file to write, relative to the job's artifacts.")
     format: Annotated[ReadFormat, Word] | None = Field(
         None, description="`csv`, `tsv` or `parquet`. Default: by the suffix, else `tsv`."
     )
-    sheet: str | None = Field(None, description="Name of the sheet, in any case. Default: the first one.")
-    range: str | None = Field(
+    sheet: PlainText | None = Field(None, description="Name of the sheet, in any case. Default: the first one.")
+    range: PlainText | None = Field(
         None, description="`B3:F90`, `Sheet!B3:F90`; `B3` alone: from there to the end. Default: the used range."
     )
     header: Flag = Field(True, description="Whether the first row of the range holds the names.")

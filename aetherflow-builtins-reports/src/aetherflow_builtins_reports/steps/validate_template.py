@@ -3,7 +3,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from aetherflow.core.api import AssetPath, Step, StepInputError, StepInputs, StepOutputs, StepResult
+from aetherflow.core.api import AssetPath, PlainText, Step, StepInputError, StepInputs, StepOutputs, StepResult
 from aetherflow_builtins_reports.errors import WorkbookError
 from aetherflow_builtins_reports.fill.places import find_texts, named_place, normalised, table_names
 from aetherflow_builtins_reports.package.template import Template
@@ -27,7 +27,7 @@ class Inputs(StepInputs):
     """A template, and what it must contain."""
 
     template_path: AssetPath = Field(min_length=1, description="The workbook to check, relative to the flow file.")
-    required_names: Annotated[list[str], BeforeValidator(_names, json_schema_input_type=list[str] | str)] = Field(
+    required_names: Annotated[list[PlainText], BeforeValidator(_names, json_schema_input_type=list[str] | str)] = Field(
         min_length=1,
         description="What must exist: defined names, tables, or texts of cells; a list, or a single one.",
     )
@@ -36,7 +36,9 @@ class Inputs(StepInputs):
         description="Targets of the fill steps, without their rows: the step finds their places and tries to insert "
         "rows there.",
     )
-    sheet: str | None = Field(None, description="Search texts on this sheet only; names and tables are always found.")
+    sheet: PlainText | None = Field(
+        None, description="Search texts on this sheet only; names and tables are always found."
+    )
 
 
 class Outputs(StepOutputs):

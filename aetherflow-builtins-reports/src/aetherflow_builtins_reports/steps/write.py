@@ -5,7 +5,16 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from aetherflow.core.api import Flag, StepInputError, StepInputs, StepOutputs, StepResult
+from aetherflow.core.api import (
+    Flag,
+    PlainText,
+    ReadPath,
+    StepInputError,
+    StepInputs,
+    StepOutputs,
+    StepResult,
+    WritePath,
+)
 from aetherflow_builtins_reports.cells.casting import Conventions, Formula
 from aetherflow_builtins_reports.fill.block import Block, fixed
 from aetherflow_builtins_reports.fill.filling import Filling
@@ -29,8 +38,8 @@ _COLOR = r"^#?[0-9A-Fa-f]{6}$"
 
 class HeaderStyle(StepInputs):
     bold: Flag = Field(True, description="Bold text.")
-    fill: str | None = Field("DCE6F1", pattern=_COLOR, description="Background, RRGGBB; null: none.")
-    color: str | None = Field(None, pattern=_COLOR, description="Text, RRGGBB.")
+    fill: PlainText | None = Field("DCE6F1", pattern=_COLOR, description="Background, RRGGBB; null: none.")
+    color: PlainText | None = Field(None, pattern=_COLOR, description="Text, RRGGBB.")
     wrap: Flag = Field(True, description="Break long names into lines.")
 
     @property
@@ -43,15 +52,17 @@ class HeaderStyle(StepInputs):
 class Table(FileSource):
     """One table, written to one sheet."""
 
-    name: str = Field("Data", min_length=1, description="Name of the table's sheet.")
-    source_path: str | None = Field(None, description="The file of its rows, relative to the job's artifacts.")
+    name: PlainText = Field("Data", min_length=1, description="Name of the table's sheet.")
+    source_path: ReadPath | None = Field(None, description="The file of its rows, relative to the job's artifacts.")
     rows_json: JsonRows | None = Field(None, description="The rows themselves: lists, or maps by column.")
     header: Flag = Field(True, description="Write the names of the columns.")
     header_style: HeaderStyle = Field(default_factory=HeaderStyle, description="`{bold, fill, color, wrap}`.")
     widths: dict[str, float] = Field(
         default_factory=dict, description="Column to width in characters; others fit their name and their first rows."
     )
-    formats: dict[str, str] = Field(default_factory=dict, description="Column to number format: `#,##0.00`, `0.0%`.")
+    formats: dict[str, PlainText] = Field(
+        default_factory=dict, description="Column to number format: `#,##0.00`, `0.0%`."
+    )
     totals: dict[str, Annotated[Literal["sum", "average", "count", "min", "max"], Word]] = Field(
         default_factory=dict, description="Column to the aggregate in its totals row: sum, average, count, min or max."
     )
@@ -78,7 +89,7 @@ class Table(FileSource):
 class Inputs(ValueInputs):
     """The tables of a new workbook."""
 
-    output: str = Field(min_length=1, description="The file to write, .xlsx, relative to the job's artifacts.")
+    output: WritePath = Field(min_length=1, description="The file to write, .xlsx, relative to the job's artifacts.")
     tables: Annotated[list[Table], BeforeValidator(_json, json_schema_input_type=list[Table] | str)] = Field(
         min_length=1, description="One sheet each, in this order."
     )

@@ -12,6 +12,7 @@ from aetherflow.core.api import (
     ConnectorError,
     HttpCall,
     Lack,
+    PlainText,
     ResourceRef,
     RunContext,
     Step,
@@ -33,7 +34,7 @@ RestResource = Annotated[str, ResourceRef("rest")]
 Effect: TypeAlias = Literal["repeatable", "once"]
 InputsT = TypeVar("InputsT", bound=StepInputs)
 OnEmpty: TypeAlias = Literal["skip", "fail", "ok"]
-Scalar: TypeAlias = str | int | float | bool | None
+Scalar: TypeAlias = PlainText | int | float | bool | None
 UNTOLD_BYTES = 10 * 2**30
 """The most that is written to a file of a response whose size the peer does not tell before."""
 _STATUS = re.compile(r"^[1-5](\d\d|xx)$")
@@ -59,7 +60,7 @@ def _status(value: int | str) -> str:
 
 
 Statuses = Annotated[
-    list[Annotated[int | str, AfterValidator(_status)]],
+    list[Annotated[int | PlainText, AfterValidator(_status)]],
     BeforeValidator(_listed, json_schema_input_type=list[int | str] | int | str),
 ]
 """Statuses and groups of statuses: `201`, `[200, 404]`, `2xx`."""
@@ -77,13 +78,13 @@ Extract = Annotated[dict[str, Expression], AfterValidator(_names)]
 
 class PathInputs(StepInputs):
     resource: RestResource = Field(description="Name of a resource of kind `rest`.")
-    path: str = Field(
+    path: PlainText = Field(
         "",
         validation_alias=AliasChoices("path", "url"),
         description="Path under the resource's `base_url`; an absolute URL of another host gets no credentials.",
     )
     params: dict[str, Scalar | list[Scalar]] = Field({}, description="Parameters of the query; null leaves one out.")
-    headers: dict[str, str] = Field({}, description="Further headers of this request.")
+    headers: dict[str, PlainText] = Field({}, description="Further headers of this request.")
 
     def query(self) -> dict[str, Any]:
         """The parameters without those that are null."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from aetherflow.core.api import Flag, ResumableWriter, StepError, StepOutputs
+from aetherflow.core.api import Flag, PlainText, ResumableWriter, StepError, StepOutputs, WritePath
 from aetherflow_builtins_rest.steps.common import UNTOLD_BYTES, HttpStep, PathInputs, Peer, Statuses, is_expected
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ _RANGE = re.compile(r"^bytes (\d+)-(\d+)/(\d+|\*)$")
 class Inputs(PathInputs):
     """A file of the API, and its target."""
 
-    output: str = Field(min_length=1, description="The file, relative to the job's artifacts.")
-    sha256: str | None = Field(
+    output: WritePath = Field(min_length=1, description="The file, relative to the job's artifacts.")
+    sha256: PlainText | None = Field(
         None, pattern=r"^([0-9A-Fa-f]{64}|.*\{\{.*)$", description="Required SHA-256 of the file, hexadecimal."
     )
     max_bytes: int | None = Field(

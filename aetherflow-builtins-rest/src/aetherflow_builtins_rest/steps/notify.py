@@ -2,7 +2,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from aetherflow.core.api import HttpCall, StepInputs, StepOutputs
+from aetherflow.core.api import HttpCall, PlainText, PlainValue, StepInputs, StepOutputs
 from aetherflow_builtins_rest.steps.common import HttpStep, Peer, RestResource, Scalar
 
 LEAST = 16
@@ -12,12 +12,12 @@ Format = Literal["slack", "teams", "generic"]
 
 class Inputs(StepInputs):
     resource: RestResource = Field(description="Resource of kind `rest` whose `base_url` is the webhook.")
-    path: str = Field("", description="Path under `base_url`, if that is not the whole webhook.")
+    path: PlainText = Field("", description="Path under `base_url`, if that is not the whole webhook.")
     format: Format = Field("generic", description="Format of the receiver.")
-    text: str | None = Field(None, description="The message; Slack and Teams interpret their own Markdown.")
-    title: str | None = Field(None, description="A headline.")
+    text: PlainText | None = Field(None, description="The message; Slack and Teams interpret their own Markdown.")
+    title: PlainText | None = Field(None, description="A headline.")
     fields: dict[str, Scalar] = Field({}, description="Names and values that are shown below the message.")
-    body: Any = Field(None, description="For `generic`: the JSON to send instead of title, text and fields.")
+    body: PlainValue = Field(None, description="For `generic`: the JSON to send instead of title, text and fields.")
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:

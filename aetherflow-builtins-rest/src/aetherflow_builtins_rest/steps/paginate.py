@@ -10,10 +10,12 @@ from aetherflow.core.api import (
     STEP_SKIPPED,
     ConnectorError,
     Flag,
+    PlainValue,
     ResumableWriter,
     StepError,
     StepOutputs,
     StepResult,
+    WritePath,
     install_command,
 )
 from aetherflow_builtins_rest.exact_json import ExactJson
@@ -48,11 +50,11 @@ class Inputs(PathInputs):
 
     pages: Pages = Field(description="How the next page is found: `{type: link_header|next_url|cursor|page|offset}`.")
     items: Expression = Field("@", description="JMESPath of the list of items in a response.")
-    output: str = Field(min_length=1, description="The file, relative to the job's artifacts.")
+    output: WritePath = Field(min_length=1, description="The file, relative to the job's artifacts.")
     format: Literal["jsonl", "parquet"] = Field("jsonl", description="JSON lines, or Parquet, which needs pyarrow.")
     compression: Literal["zstd", "snappy", "gzip", "none"] = Field("zstd", description="Compression of Parquet.")
     method: ReadMethod = Field("GET", description="POST for APIs that search by POST; the request must only read.")
-    json_body: dict[str, Any] | None = Field(
+    json_body: dict[str, PlainValue] | None = Field(
         None,
         validation_alias=AliasChoices("json", "json_body"),
         description="Body of a POST; the parameters of a page are added to it, not to the query.",

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from aetherflow.core.api import STEP_SKIPPED, StepError, StepOutputs, StepResult
+from aetherflow.core.api import STEP_SKIPPED, PlainText, StepError, StepOutputs, StepResult
 from aetherflow_builtins_rest.jmes import Expression, holds, pick
 from aetherflow_builtins_rest.rate_limit import retry_after, wait
 from aetherflow_builtins_rest.steps.common import (
@@ -42,7 +42,7 @@ class Inputs(PathInputs):
     max_interval_seconds: float = Field(300, gt=0, description="Longest such wait, in seconds.")
     on_timeout: Literal["fail", "skip"] = Field("fail", description="At the deadline: fail, or end as SKIPPED.")
     extract: Extract = Field({}, description="Further outputs: name and JMESPath expression on the last response.")
-    secret: list[str] = Field([], description="Names under `extract` whose values are secrets.")
+    secret: list[PlainText] = Field([], description="Names under `extract` whose values are secrets.")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

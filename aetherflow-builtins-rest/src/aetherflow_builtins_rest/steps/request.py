@@ -7,11 +7,15 @@ from aetherflow.core.api import (
     STEP_SKIPPED,
     Flag,
     HttpCall,
+    PlainText,
+    PlainValue,
+    ReadPath,
     RunContext,
     StepError,
     StepInputs,
     StepOutputs,
     StepResult,
+    WritePath,
 )
 from aetherflow_builtins_rest.jmes import Expression, pick
 from aetherflow_builtins_rest.steps.common import (
@@ -47,30 +51,32 @@ _FIXED = ("status", "headers", "body", "count", "output", "size", "sha256")
 class FilePart(StepInputs):
     """One file of a multipart form."""
 
-    file: str = Field(description="The file, relative to the job's artifacts.")
-    filename: str | None = Field(None, description="Its name in the form; default: that of the file.")
-    content_type: str | None = Field(None, description="Its media type; default: by its name.")
+    file: ReadPath = Field(description="The file, relative to the job's artifacts.")
+    filename: PlainText | None = Field(None, description="Its name in the form; default: that of the file.")
+    content_type: PlainText | None = Field(None, description="Its media type; default: by its name.")
 
 
 class Multipart(StepInputs):
     fields: dict[str, Scalar] = Field({}, description="Plain fields.")
-    files: dict[str, FilePart | str] = Field({}, description="Files by field name: a path, or `{file, filename}`.")
+    files: dict[str, FilePart | ReadPath] = Field({}, description="Files by field name: a path, or `{file, filename}`.")
 
 
 class Inputs(PathInputs):
     method: AnyMethod = Field("GET", description="The method.")
-    json_body: Any = Field(None, validation_alias=AliasChoices("json", "json_body"), description="Body: this as JSON.")
+    json_body: PlainValue = Field(
+        None, validation_alias=AliasChoices("json", "json_body"), description="Body: this as JSON."
+    )
     form: dict[str, Scalar | list[Scalar]] | None = Field(None, description="Body: a URL-encoded form.")
     multipart: Multipart | None = Field(None, description="Body: a form with files.")
-    file: str | None = Field(None, description="Body: a file, relative to the job's artifacts; streamed.")
-    text: str | None = Field(None, description="Body: this text, UTF-8.")
-    content_type: str | None = Field(None, description="Media type of the body, for `file` and `text`.")
+    file: ReadPath | None = Field(None, description="Body: a file, relative to the job's artifacts; streamed.")
+    text: PlainText | None = Field(None, description="Body: this text, UTF-8.")
+    content_type: PlainText | None = Field(None, description="Media type of the body, for `file` and `text`.")
     expected_status: Statuses = Field(
         [],
         description="Statuses that are no errors: `201`, `[200, 404]`, `2xx`. Default: by the resource, below 400.",
     )
     extract: Extract = Field({}, description="Further outputs: name and JMESPath expression on the JSON response.")
-    secret: list[str] = Field(
+    secret: list[PlainText] = Field(
         [],
         description="Names under `extract` whose values are secrets: masked everywhere, never stored. Names that end "
         "in token, password, secret, api_key or access_key always are.",
@@ -78,7 +84,7 @@ class Inputs(PathInputs):
     keep_body: Flag | None = Field(
         None, description="Whether the response becomes the output `body`. Default: yes, unless there is `extract`."
     )
-    output: str | None = Field(
+    output: WritePath | None = Field(
         None, description="File for a response of any size, instead of `body`; relative to the job's artifacts."
     )
     items: Expression | None = Field(None, description="JMESPath of the list that `min_items` counts; default: `@`.")

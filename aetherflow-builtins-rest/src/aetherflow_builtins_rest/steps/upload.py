@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from aetherflow.core.api import Flag, StepError, StepOutputs, open_file
+from aetherflow.core.api import Flag, PlainText, ReadPath, StepError, StepOutputs, open_file
 from aetherflow_builtins_rest.steps.common import (
     Effect,
     Extract,
@@ -31,13 +31,15 @@ UploadMethod = Annotated[
 class Inputs(PathInputs):
     """A file, and its target on the API."""
 
-    file: str = Field(min_length=1, description="The file, relative to the job's artifacts; streamed, of any size.")
+    file: ReadPath = Field(
+        min_length=1, description="The file, relative to the job's artifacts; streamed, of any size."
+    )
     method: UploadMethod = Field("PUT", description="PUT replaces what is there; POST adds a new resource.")
-    content_type: str = Field("application/octet-stream", description="Its media type.")
-    sha256_header: str | None = Field(None, description="Header for the file's SHA-256, hexadecimal.")
+    content_type: PlainText = Field("application/octet-stream", description="Its media type.")
+    sha256_header: PlainText | None = Field(None, description="Header for the file's SHA-256, hexadecimal.")
     expected_status: Statuses = Field([], description="Statuses that mean success. Default: by the resource.")
     extract: Extract = Field({}, description="Further outputs: name and JMESPath expression on the JSON response.")
-    secret: list[str] = Field([], description="Names under `extract` whose values are secrets.")
+    secret: list[PlainText] = Field([], description="Names under `extract` whose values are secrets.")
     keyed: Flag = Field(False, description="The API honours Idempotency-Key: a POST may be repeated like a PUT.")
 
 

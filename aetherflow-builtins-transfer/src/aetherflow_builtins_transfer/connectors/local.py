@@ -4,11 +4,11 @@ import os
 import stat as modes
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 from pydantic import Field
 
-from aetherflow.core.api import ConnectorConfig, EntryKind, Holds, RemoteEntry
+from aetherflow.core.api import ConnectorConfig, EntryKind, PlainText, RemoteEntry, WritePath
 from aetherflow_builtins_transfer.connectors.files.connector import (
     FileOptions,
     OptionsT,
@@ -22,7 +22,7 @@ from aetherflow_builtins_transfer.paths import private_folder
 
 
 class Config(ConnectorConfig):
-    root: Annotated[str, Holds.WRITES] = Field(
+    root: WritePath = Field(
         min_length=1,
         description="Folder that replaces the server, relative to `<workspace.root>/<flow id>`; created if missing.",
     )
@@ -31,7 +31,7 @@ class Config(ConnectorConfig):
 class LocalSmbConfig(Config):
     """The folder, and the share for paths without one."""
 
-    share: str | None = Field(None, min_length=1, description="Default share: a folder below `root`.")
+    share: PlainText | None = Field(None, min_length=1, description="Default share: a folder below `root`.")
 
 
 class Options(FileOptions):

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator
 
+from aetherflow.core.api import PlainText
+
 
 def parse_addresses(given: str | Sequence[str]) -> list[Address]:
     """The addresses in `a@x, "B, C" <b@x>` or a list of such texts, without duplicates.
@@ -77,7 +79,7 @@ def _listed(value: Any) -> Any:
 
 
 AddressList = Annotated[
-    list[str], BeforeValidator(_listed, json_schema_input_type=list[str] | str), AfterValidator(_checked)
+    list[PlainText], BeforeValidator(_listed, json_schema_input_type=list[str] | str), AfterValidator(_checked)
 ]
 """One or more addresses: a comma-separated text, or a list."""
 
@@ -89,4 +91,4 @@ def _one(value: str) -> str:
     return str(found[0])
 
 
-OneAddress = Annotated[str, AfterValidator(_one)]
+OneAddress = Annotated[PlainText, AfterValidator(_one)]

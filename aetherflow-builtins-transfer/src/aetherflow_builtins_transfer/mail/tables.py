@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from aetherflow.core.api import RunContext, StepInputError, StepInputs, open_file
+from aetherflow.core.api import PlainText, PlainValue, ReadPath, RunContext, StepInputError, StepInputs, open_file
 
 _CELL = "border:1px solid #c8ccd0;padding:4px 10px;"
 _HEAD = _CELL + "background:#eef1f4;font-weight:bold;"
@@ -20,13 +20,15 @@ _MAX_TEXT_CELL = 60
 class TableInputs(StepInputs):
     """A table: rows of an earlier step, or of a CSV file."""
 
-    rows: list[dict[str, Any] | list[Any]] | None = Field(
+    rows: list[dict[str, PlainValue] | list[PlainValue]] | None = Field(
         None, description="Rows as lists or maps, such as the outputs of `db_fetch_small`."
     )
-    columns: list[str] | None = Field(None, description="Names of the columns; default: the keys of the first row.")
-    file: str | None = Field(None, description="A CSV or TSV file instead, relative to the job's artifacts.")
+    columns: list[PlainText] | None = Field(
+        None, description="Names of the columns; default: the keys of the first row."
+    )
+    file: ReadPath | None = Field(None, description="A CSV or TSV file instead, relative to the job's artifacts.")
     max_rows: int = Field(200, ge=1, description="Maximum number of shown rows; a line tells how many more there are.")
-    caption: str | None = Field(None, description="A line above the table.")
+    caption: PlainText | None = Field(None, description="A line above the table.")
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator
 from aetherflow.core.api import (
     ConnectorError,
     ConnectorInit,
+    PlainText,
     ResourceRef,
     RunContext,
     StepError,
@@ -36,7 +37,7 @@ def as_list(value: Any) -> Any:
     return [value] if isinstance(value, str | dict) else value
 
 
-TextList = Annotated[list[str], BeforeValidator(as_list, json_schema_input_type=list[str] | str)]
+TextList = Annotated[list[PlainText], BeforeValidator(as_list, json_schema_input_type=list[str] | str)]
 
 
 def connector_for(

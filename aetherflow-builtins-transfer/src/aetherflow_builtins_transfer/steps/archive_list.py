@@ -3,15 +3,15 @@ from typing import Any
 
 from pydantic import Field
 
-from aetherflow.core.api import ExtractRules, Flag, Step, StepInputError, StepOutputs
+from aetherflow.core.api import ExtractRules, Flag, PlainText, ReadPath, Step, StepInputError, StepOutputs
 from aetherflow_builtins_transfer.archives.formats import format_of
 from aetherflow_builtins_transfer.archives.limits import Limits
 from aetherflow_builtins_transfer.archives.unpack import refusing, survey
 
 
 class Inputs(Limits):
-    archive: str = Field(min_length=1, description="The archive, relative to the job's artifacts.")
-    pattern: str = Field("*", description="Only members whose name matches.")
+    archive: ReadPath = Field(min_length=1, description="The archive, relative to the job's artifacts.")
+    pattern: PlainText = Field("*", description="Only members whose name matches.")
     allow_case_collisions: Flag = Field(
         False, description="Accept members whose names differ by upper and lower case only."
     )

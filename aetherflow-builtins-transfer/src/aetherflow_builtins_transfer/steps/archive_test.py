@@ -1,9 +1,9 @@
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, SecretStr
 
-from aetherflow.core.api import STEP_SKIPPED, ExtractRules, Flag, Step, StepError, StepOutputs, StepResult
+from aetherflow.core.api import STEP_SKIPPED, ExtractRules, Flag, Holds, Step, StepError, StepOutputs, StepResult
 from aetherflow_builtins_transfer.archives.failures import ArchiveError
 from aetherflow_builtins_transfer.archives.limits import Limits
 from aetherflow_builtins_transfer.archives.unpack import unpack
@@ -12,7 +12,7 @@ from aetherflow_builtins_transfer.steps.archive_inputs import TextList, archives
 
 
 class Inputs(Limits):
-    archives: TextList = Field(
+    archives: Annotated[TextList, Holds.READS] = Field(
         validation_alias=AliasChoices("archives", "src"),
         description="An archive, a folder (all archives in it), a pattern, or a list of them. Also spelt `src`.",
     )

@@ -14,6 +14,8 @@ from aetherflow.core.api import (
     Lack,
     MailReceipt,
     MailUnknownError,
+    PlainText,
+    ReadPath,
     ResourceRef,
     Step,
     StepCancelledError,
@@ -39,9 +41,9 @@ _MAX_PART_BYTES = 100 * 1024**2
 class Attachment(StepInputs):
     """An attachment: a file, its name and type."""
 
-    path: str = Field(min_length=1, description="The file, relative to the job's artifacts.")
-    name: str | None = Field(None, min_length=1, description="Name in the mail; default: the file's own name.")
-    content_type: str | None = Field(
+    path: ReadPath = Field(min_length=1, description="The file, relative to the job's artifacts.")
+    name: PlainText | None = Field(None, min_length=1, description="Name in the mail; default: the file's own name.")
+    content_type: PlainText | None = Field(
         None, pattern=r"^[a-z]+/[A-Za-z0-9.+-]+$", description="MIME type; default: by content and name."
     )
 
@@ -71,27 +73,29 @@ class Inputs(StepInputs):
     bcc: AddressList = Field([], description="Hidden recipients.")
     from_addr: OneAddress | None = Field(None, description="Sender; default: that of the resource.")
     reply_to: AddressList = Field([], description="Addresses for replies.")
-    subject: str = Field(min_length=1, max_length=900, pattern=r"^[^\r\n]+$", description="The subject, one line.")
-    body: str | None = Field(None, description="The text; with `html: true` it is HTML.")
+    subject: PlainText = Field(
+        min_length=1, max_length=900, pattern=r"^[^\r\n]+$", description="The subject, one line."
+    )
+    body: PlainText | None = Field(None, description="The text; with `html: true` it is HTML.")
     html: Flag = Field(False, description="`body` is HTML.")
-    text: str | None = Field(None, description="Plain text for an HTML body; default: derived from it.")
+    text: PlainText | None = Field(None, description="Plain text for an HTML body; default: derived from it.")
     html_file: AssetPath | None = Field(
         None, min_length=1, description="A template of the HTML, relative to the flow file: `$name` is filled in."
     )
     text_file: AssetPath | None = Field(
         None, min_length=1, description="A template of the text, relative to the flow file."
     )
-    values: dict[str, str | int | float | bool | None] = Field(
+    values: dict[str, PlainText | int | float | bool | None] = Field(
         {}, description="Values of `$name` in the templates; each must be used."
     )
     tables: dict[str, TableInputs] = Field(
         {}, description="Tables: `$name` in the templates, or below `body` if there is no template."
     )
     attachments: Attachments = Field([], description="Attached files: paths, or maps with `path` and `name`.")
-    inline_images: dict[str, str] = Field(
+    inline_images: dict[str, ReadPath] = Field(
         {}, description='Images that the HTML shows as `<img src="cid:NAME">`: name to path.'
     )
-    headers: Annotated[dict[str, str], AfterValidator(_headers)] = Field(
+    headers: Annotated[dict[str, PlainText], AfterValidator(_headers)] = Field(
         {}, description="Further headers: `X-Origin: …`."
     )
     on_refused: Literal["report", "fail"] = Field(

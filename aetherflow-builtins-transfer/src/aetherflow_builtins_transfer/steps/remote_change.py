@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from pydantic import Field
 
-from aetherflow.core.api import Flag, StepInputs, StepOutputs, StepResult
+from aetherflow.core.api import Flag, PlainText, StepInputs, StepOutputs, StepResult
 from aetherflow_builtins_transfer.failures import RemoteError
 from aetherflow_builtins_transfer.moving.files import Files
 from aetherflow_builtins_transfer.moving.serving import Needs
@@ -37,7 +37,7 @@ class DeleteInputs(ChangeInputs):
 class MoveInputs(ChangeInputs):
     """The remote files to move, and their target folder."""
 
-    dest_dir: str = Field(min_length=1, description="Remote target folder; created if missing.")
+    dest_dir: PlainText = Field(min_length=1, description="Remote target folder; created if missing.")
     overwrite: Flag = Field(False, description="Replace an existing file; false: it is a failure.")
     keep_tree: Flag = Field(False, description="Keep rel_path below dest_dir; false: only the name.")
 

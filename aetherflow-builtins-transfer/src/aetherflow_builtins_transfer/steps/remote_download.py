@@ -12,11 +12,13 @@ from aetherflow.core.api import (
     STEP_SKIPPED,
     Claim,
     Flag,
+    PlainText,
     ResumableWriter,
     StepInputError,
     StepInputs,
     StepOutputs,
     StepResult,
+    WritePath,
 )
 from aetherflow_builtins_transfer.clearing import Clearing
 from aetherflow_builtins_transfer.control import check_control, sha256_of
@@ -46,7 +48,7 @@ class DownloadInputs(StepInputs):
     """The remote files, their local folder, and what happens to them on the server."""
 
     files: RemoteFiles = Field(description="The files: records of a list step, or paths.")
-    dest_dir: str = Field(
+    dest_dir: WritePath = Field(
         min_length=1, description="Local folder, relative to the job's artifacts; rel_path is kept below it."
     )
     overwrite: Flag = Field(True, description="Replace existing local files; false: they are a failure.")
@@ -57,7 +59,7 @@ class DownloadInputs(StepInputs):
     after: After = Field(
         "keep", description="What happens to the remote files when all are downloaded: `keep`, `move`, `delete`."
     )
-    move_to: str | None = Field(None, min_length=1, description="With `after: move`: the remote folder.")
+    move_to: PlainText | None = Field(None, min_length=1, description="With `after: move`: the remote folder.")
     verify: Literal["size", "sha256"] = Field(
         "size", description="`sha256`: compare with the sha256 in the record, which must have one."
     )

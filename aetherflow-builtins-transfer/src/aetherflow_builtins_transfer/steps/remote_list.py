@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import Field
 
-from aetherflow.core.api import Flag, RemoteEntry, StepInputError, StepInputs, StepOutputs, StepResult
+from aetherflow.core.api import Flag, PlainText, RemoteEntry, StepInputError, StepInputs, StepOutputs, StepResult
 from aetherflow_builtins_transfer.failures import shown
 from aetherflow_builtins_transfer.moving.files import Files
 from aetherflow_builtins_transfer.moving.serving import Needs
@@ -29,8 +29,8 @@ MAX_DEPTH = 64
 
 
 class ListInputs(StepInputs):
-    remote_dir: str = Field(description="The remote folder.")
-    pattern: str = Field("*", description="Pattern for file names: `*.csv`. Case-sensitive.")
+    remote_dir: PlainText = Field(description="The remote folder.")
+    pattern: PlainText = Field("*", description="Pattern for file names: `*.csv`. Case-sensitive.")
     exclude: Texts = Field([], description="Patterns of names to leave out: `[*.tmp, *.sha256]`.")
     recursive: Flag = Field(False, description="Also list the files in subfolders.")
     follow_links: Flag = Field(False, description="Include links to files; false: links are left out.")

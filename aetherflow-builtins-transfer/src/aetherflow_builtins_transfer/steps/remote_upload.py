@@ -6,7 +6,17 @@ from typing import Any, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
-from aetherflow.core.api import Flag, Lack, SetsMode, StepInputError, StepInputs, StepOutputs, StepResult
+from aetherflow.core.api import (
+    Flag,
+    Lack,
+    PlainText,
+    SetsMode,
+    StepInputError,
+    StepInputs,
+    StepOutputs,
+    StepResult,
+    WritePath,
+)
 from aetherflow_builtins_transfer.delivery import Delivery, Plan, UploadItem
 from aetherflow_builtins_transfer.moving.serving import Needs
 from aetherflow_builtins_transfer.parallel import Parallelism
@@ -21,7 +31,7 @@ class UploadInputs(StepInputs):
 
     items: LocalFiles | None = Field(None, description="The files: paths, or `{file, id?, remote_name?}`.")
     local_files: LocalFiles | None = Field(None, description="The same.")
-    remote_dir: str = Field(min_length=1, description="The remote folder; created if missing.")
+    remote_dir: PlainText = Field(min_length=1, description="The remote folder; created if missing.")
     preserve_tree: Flag = Field(
         False, description="Keep the files' folders below the job's artifacts; false: only their names."
     )
@@ -31,7 +41,7 @@ class UploadInputs(StepInputs):
         description="Leave out files that an earlier run has delivered to that name with the same content; false: send "
         "them again.",
     )
-    verify: str = Field(
+    verify: PlainText = Field(
         "size", description="`size`, or `sha256`: read the remote file back and compare before it gets its name."
     )
     control_files: list[ControlFile] = Field(
@@ -39,11 +49,11 @@ class UploadInputs(StepInputs):
     )
     header_rows: int = Field(1, ge=0, description="Lines of a file that its FILE.rows does not count.")
     preserve_mtime: Flag = Field(True, description="Set the remote file's time to the local file's.")
-    mode: str | None = Field(
+    mode: PlainText | None = Field(
         None, pattern=r"^0?[0-7]{3}$", description='Remote permission bits, as text: `"640"` (SFTP only).'
     )
     after: After = Field("keep", description="What happens to a delivered local file: `keep`, `move`, `delete`.")
-    move_to: str | None = Field(
+    move_to: WritePath | None = Field(
         None, min_length=1, description="With `after: move`: local folder, relative to the job's artifacts."
     )
     parallelism: Parallelism = Field(Parallelism(), description="How many at the same time.")

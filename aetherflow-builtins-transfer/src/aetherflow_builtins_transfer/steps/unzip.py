@@ -2,7 +2,7 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, SecretStr
 
@@ -10,12 +10,15 @@ from aetherflow.core.api import (
     STEP_SKIPPED,
     ExtractRules,
     Flag,
+    Holds,
     Lack,
+    ReadPath,
     Step,
     StepError,
     StepOutputs,
     StepResult,
     Unpacked,
+    WritePath,
     wrong_result,
 )
 from aetherflow_builtins_transfer.archives.limits import Limits
@@ -33,17 +36,17 @@ from aetherflow_builtins_transfer.steps.archive_inputs import (
 
 
 class Inputs(Limits):
-    archives: TextList = Field(
+    archives: Annotated[TextList, Holds.READS] = Field(
         validation_alias=AliasChoices("archives", "src"),
         description="An archive, a folder (all archives in it), a pattern, or a list of them; relative to the job's "
         "artifacts. Zip, tar, tar.gz and tar.zst are recognized by their content. Also spelt `src`.",
     )
-    dest_dir: str = Field(
+    dest_dir: WritePath = Field(
         min_length=1,
         validation_alias=AliasChoices("dest_dir", "dst"),
         description="The folder to unpack to, relative to the job's artifacts. Also spelt `dst`.",
     )
-    src_dir: str | None = Field(
+    src_dir: ReadPath | None = Field(
         None,
         min_length=1,
         description="An archive `a/b.zip` below this folder is unpacked to `<dest_dir>/a`; an archive elsewhere to a "

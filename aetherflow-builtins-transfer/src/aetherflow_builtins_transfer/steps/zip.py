@@ -10,11 +10,13 @@ from aetherflow.core.api import (
     Flag,
     Lack,
     Packing,
+    ReadPath,
     Step,
     StepError,
     StepInputs,
     StepOutputs,
     StepResult,
+    WritePath,
 )
 from aetherflow_builtins_transfer.archives.collect import Collection, collect
 from aetherflow_builtins_transfer.archives.engines import Optimize
@@ -50,11 +52,11 @@ def _text_of(item: dict[str, Any]) -> str:
     return read.path or read.glob or ""
 
 
-Items = Annotated[list[str], BeforeValidator(_items, json_schema_input_type=list[str | ZipItem] | str)]
+Items = Annotated[list[ReadPath], BeforeValidator(_items, json_schema_input_type=list[str | ZipItem] | str)]
 
 
 class Inputs(StepInputs):
-    dest_path: str = Field(
+    dest_path: WritePath = Field(
         min_length=1,
         validation_alias=AliasChoices("dest_path", "dst"),
         description="The archive to write, relative to the job's artifacts. Also spelt `dst`.",
@@ -64,7 +66,7 @@ class Inputs(StepInputs):
         description="Content: a path, a pattern with `*` or `**`, `{path: …}` or `{glob: …}`, or a list of them; "
         "folders with their content. Relative to the job's artifacts. Also spelt `src`.",
     )
-    src_dir: str | None = Field(
+    src_dir: ReadPath | None = Field(
         None, min_length=1, description="Names in the archive are relative to this; default: the job's artifacts."
     )
     recursive: Flag = Field(True, description="Include the subfolders of folders.")

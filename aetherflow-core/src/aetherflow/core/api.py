@@ -57,10 +57,13 @@ if TYPE_CHECKING:
         Holds,
         InsecureWhen,
         PlainText,
+        PlainValue,
+        ReadPath,
         ResourceRef,
         SameAs,
         StepInputs,
         StepOutputs,
+        WritePath,
         parse_bool,
     )
     from aetherflow.core.contracts.graph import DocumentGraph, GraphEdge, GraphNode
@@ -192,17 +195,17 @@ __all__ = [
     "InsecureWhen", "JobInfo", "JobSpec", "JsonSource", "Lack", "LateDatabase", "LeanSource", "LeaseLostError",
     "Ledger", "LimitExceededError", "LoadBatch", "LoadFile", "LoadJob", "LockBusyError", "LockInfo", "LockScope",
     "LocksSpec", "MailConnector", "MailError", "MailReceipt", "MailUnknownError", "NeedsMemoryError", "NeedsPerson",
-    "Outcome", "OutputError", "Packing", "ParquetSupportMissing", "PathError", "PlainText", "PlanInfo", "PlannedJob",
-    "PlannedStep", "PluginSettings", "PreparedFile", "Problem", "ProcessError", "ProgramTools", "RemoteEntry",
-    "RemoteFileError", "RemoteFileMeta", "ReportTooLargeError", "ResolverMissingKeyError", "ResolverSyntaxError",
-    "ResourceRef", "ResourceSpec", "ResumableWriter", "Row", "Rows", "RowsRefusedError", "RunBusyError", "RunContext",
-    "RunFailedError", "RunInfo", "RunInterruptedError", "RunUnknownError", "SameAs", "ScriptResult", "ScriptRunner",
-    "SendsCalls", "ServerFacts", "SetsMode", "SetsMtime", "Settings", "SpecError", "SqlConnector", "SqlDialect",
-    "SqlLoader", "SqlTable", "SqlTransaction", "StateBackend", "StateError", "StateSpec", "Step", "StepCancelledError",
-    "StepError", "StepInfo", "StepInputError", "StepInputs", "StepOutputs", "StepResult", "StepSpec",
-    "StepTimeoutError", "StoreConflictError", "TableColumn", "TableMaker", "UndecidedStepError", "Unpacked",
-    "UsageError", "WorkspaceSpec", "WritesLocally", "WritesTogether", "class_place", "get_connector", "get_step",
-    "hookimpl", "install_command", "list_connectors", "list_steps", "new_run_id", "open_file", "parse_bool",
+    "Outcome", "OutputError", "Packing", "ParquetSupportMissing", "PathError", "PlainText", "PlainValue", "PlanInfo",
+    "PlannedJob", "PlannedStep", "PluginSettings", "PreparedFile", "Problem", "ProcessError", "ProgramTools",
+    "ReadPath", "RemoteEntry", "RemoteFileError", "RemoteFileMeta", "ReportTooLargeError", "ResolverMissingKeyError",
+    "ResolverSyntaxError", "ResourceRef", "ResourceSpec", "ResumableWriter", "Row", "Rows", "RowsRefusedError",
+    "RunBusyError", "RunContext", "RunFailedError", "RunInfo", "RunInterruptedError", "RunUnknownError", "SameAs",
+    "ScriptResult", "ScriptRunner", "SendsCalls", "ServerFacts", "SetsMode", "SetsMtime", "Settings", "SpecError",
+    "SqlConnector", "SqlDialect", "SqlLoader", "SqlTable", "SqlTransaction", "StateBackend", "StateError", "StateSpec",
+    "Step", "StepCancelledError", "StepError", "StepInfo", "StepInputError", "StepInputs", "StepOutputs", "StepResult",
+    "StepSpec", "StepTimeoutError", "StoreConflictError", "TableColumn", "TableMaker", "UndecidedStepError", "Unpacked",
+    "UsageError", "WorkspaceSpec", "WritePath", "WritesLocally", "WritesTogether", "class_place", "get_connector",
+    "get_step", "hookimpl", "install_command", "list_connectors", "list_steps", "new_run_id", "open_file", "parse_bool",
     "register_connector", "register_step", "require", "require_attr", "wrong_result",
 ]  # fmt: skip
 
@@ -224,7 +227,7 @@ contracts.data_errors: ParquetSupportMissing ReportTooLargeError
 contracts.document_kind: DocumentKind
 contracts.events: JobInfo LockInfo Outcome PlanInfo PlannedJob PlannedStep RunInfo StepInfo
 contracts.fields: Arguments AssetFile AssetPath ConnectorConfig ConnectorOptions Flag Holds InsecureWhen ResourceRef
-contracts.fields: PlainText SameAs StepInputs StepOutputs parse_bool
+contracts.fields: PlainText PlainValue ReadPath SameAs StepInputs StepOutputs WritePath parse_bool
 contracts.graph: DocumentGraph GraphEdge GraphNode
 contracts.handles: Claim FlowResult HeldLock Ledger ResumableWriter STEP_SKIPPED STEP_SUCCESS StepResult
 contracts.hook_base: HookBase PluginSettings

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 GOOD = '''\
 from pydantic import Field, SecretStr
 
-from aetherflow.core.api import ConnectorBase, ConnectorConfig, ConnectorOptions, Step, StepInputs, StepOutputs
+from aetherflow.core.api import ConnectorBase, ConnectorConfig, ConnectorOptions
+from aetherflow.core.api import ReadPath, Step, StepInputs, StepOutputs
 
 
 class Inputs(StepInputs):
-    path: str = Field(alias="file", description="What to read.")
+    path: ReadPath = Field(alias="file", description="What to read.")
     limit: int | None = Field(None, description="Most lines.")
 
 
@@ -58,7 +59,7 @@ class Db(ConnectorBase[Config, ConnectorOptions]):
 
 
 class Bad(StepInputs):
-    silent: int = 0
+    silent: str
 
 
 class Silent(Step[Bad]):
@@ -176,14 +177,16 @@ def test_check_finds_it_all(broken: "Project") -> None:
         "AF2102 step 'lacks' of acme-broken 1.0: acme_good:Lacks has no method run",
         "AF2102 step 'unresolved' of acme-broken 1.0: the model of its inputs cannot be built: PydanticUndefined",
         "AF2124 step 'silent' of acme-rival 1.0: inputs.silent has no description",
+        "AF2125 step 'silent' of acme-rival 1.0: fields without a class, which a policy takes for data: inputs.silent",
+        "  fix: give its texts a class, by their type: PlainText or PlainValue for data, ReadPath or WritePath for a",
         "AF2105 connector 'db:acme' of acme-good 1.0: its driver is not installed (acme_driver_that_is_missing)",
         "  fix: install what provides the module acme_driver_that_is_missing: the documentation of the connector names",
     ):
         assert expected in said, said
-    assert said.count("  fix: ") == 9
-    assert said.splitlines()[-1].endswith("plugins checked: 9 findings")
+    assert said.count("  fix: ") == 10
+    assert said.splitlines()[-1].endswith("plugins checked: 10 findings")
     report = json.loads(run(broken, "check", "--json", code=1))
-    assert (report["schema"], report["ok"], len(report["findings"])) == (1, False, 9)
+    assert (report["schema"], report["ok"], len(report["findings"])) == (1, False, 10)
     assert set(report["findings"][0]) == {"code", "plugin", "source", "message", "fix"}
 
 
@@ -196,9 +199,10 @@ def test_a_broken_hook_is_a_finding_also_beside_a_project_file(project: "Project
     )
     (project.folder / "aetherflow.yaml").write_text("plugins: {prefer: {}}\n")
     codes = [each["code"] for each in json.loads(run(project, "check", "--json", code=1))["findings"]]
-    assert sorted(codes) == ["AF2110", "AF2124"], codes
+    assert sorted(codes) == ["AF2110", "AF2124", "AF2125"], codes
     (project.folder / "aetherflow.yaml").write_text("plugins: {block: ['acme-hooks:notes']}\n")
-    assert [each["code"] for each in json.loads(run(project, "check", "--json", code=1))["findings"]] == ["AF2124"]
+    codes = [each["code"] for each in json.loads(run(project, "check", "--json", code=1))["findings"]]
+    assert codes == ["AF2124", "AF2125"]
 
 
 def test_check_names_a_hook_that_enterprise_mode_refuses(project: "Project") -> None:

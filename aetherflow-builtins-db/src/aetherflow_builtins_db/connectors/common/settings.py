@@ -6,7 +6,17 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, field_validator, model_validator
 
-from aetherflow.core.api import AssetFile, AssetPath, ConnectorConfig, ConnectorOptions, Flag, InsecureWhen, SameAs
+from aetherflow.core.api import (
+    AssetFile,
+    AssetPath,
+    ConnectorConfig,
+    ConnectorOptions,
+    Flag,
+    Holds,
+    InsecureWhen,
+    PlainText,
+    SameAs,
+)
 from aetherflow_builtins_db.connectors.common.arguments import IN_MAP, IN_URL
 from aetherflow_builtins_db.connectors.common.tls import UNCHECKED, gives_up, url_gives_up
 
@@ -70,12 +80,14 @@ class ServerConfig(ConnectorConfig):
         repr=False,
         description="All in one: `<driver>://user:password@host:port/database?option=value`.",
     )
-    host: str | None = Field(None, min_length=1, description="Name or address of the server. Default: this machine.")
+    host: Annotated[str, Holds.HOST] | None = Field(
+        None, min_length=1, description="Name or address of the server. Default: this machine."
+    )
     port: int | None = Field(None, ge=1, le=65535, description="Port of the server. Default: the usual one.")
-    database: str | None = Field(
+    database: PlainText | None = Field(
         None, min_length=1, validation_alias=AliasChoices("database", "dbname"), description="Name of the database."
     )
-    user: str | None = Field(
+    user: PlainText | None = Field(
         None, min_length=1, validation_alias=AliasChoices("user", "username"), description="Name of the account."
     )
     password: SecretStr | None = Field(None, description="Its password.")
@@ -164,7 +176,7 @@ class ServerOptions(ConnectorOptions):
         description="Seconds that the server may stay silent before the connection is given up; 0 is no limit. "
         "Default: 15 more than `statement_timeout`, or no limit without one.",
     )
-    init_sql: tuple[str, ...] = Field(
+    init_sql: tuple[PlainText, ...] = Field(
         (), description="Statements that every new session begins with: `[SET search_path TO sales]`."
     )
     pool: PoolOptions = Field(PoolOptions(), description="Connections that stay open.")

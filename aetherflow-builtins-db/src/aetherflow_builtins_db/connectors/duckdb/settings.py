@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from aetherflow.core.api import ConnectorConfig, ConnectorOptions, Flag, Holds
+from aetherflow.core.api import ConnectorConfig, ConnectorOptions, Flag, Holds, WritePath
 from aetherflow_builtins_db.connectors.common.arguments import IN_MAP
 from aetherflow_builtins_db.connectors.common.base import SettingName
 
@@ -14,7 +14,7 @@ ExtensionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_
 class Config(ConnectorConfig):
     """The database file of a DuckDB resource."""
 
-    path: Annotated[str, Holds.WRITES] = Field(
+    path: WritePath = Field(
         ":memory:",
         min_length=1,
         description="Database file, relative to `<workspace.root>/<flow id>`; created if it is missing. "

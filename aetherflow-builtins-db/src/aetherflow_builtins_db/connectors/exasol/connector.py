@@ -3,11 +3,11 @@
 import datetime
 import ssl
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from aetherflow.core.api import Column, ColumnType, Row, SqlDialect
+from aetherflow.core.api import Column, ColumnType, Holds, PlainText, Row, SqlDialect
 from aetherflow_builtins_db.columns import STRING, decimal_type
 from aetherflow_builtins_db.connectors.common.rows import CursorRows
 from aetherflow_builtins_db.connectors.common.server import ServerBase
@@ -38,12 +38,12 @@ class Config(ServerConfig):
 
     SCHEMES: ClassVar = ("exa", "exasol")
 
-    dsn: str | None = Field(
+    dsn: Annotated[str, Holds.HOST] | None = Field(
         None,
         min_length=1,
         description="Exasol's own form instead of host and port: `10.0.0.11..14/fingerprint:8563`.",
     )
-    database_schema: str | None = Field(
+    database_schema: PlainText | None = Field(
         None, min_length=1, alias="schema", description="The schema to open. `database` is the same."
     )
 

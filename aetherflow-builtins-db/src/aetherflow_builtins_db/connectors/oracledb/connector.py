@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Self, cast
 
 from pydantic import Field, SecretStr, model_validator
 
-from aetherflow.core.api import AssetFile, Column, ColumnType, Flag, Holds, Row, SameAs, SqlDialect
+from aetherflow.core.api import AssetFile, Column, ColumnType, Flag, Holds, PlainText, Row, SameAs, SqlDialect
 from aetherflow_builtins_db.columns import MAX_DECIMAL_DIGITS, STRING, UNKNOWN
 from aetherflow_builtins_db.connectors.common.arguments import IN_DSN
 from aetherflow_builtins_db.connectors.common.rows import CursorRows
@@ -46,8 +46,8 @@ class Config(ServerConfig):
     dsn: Annotated[str, IN_DSN] | None = Field(
         None, min_length=1, description="Connect string, or a name of tnsnames.ora: `db1:1521/sales`."
     )
-    service_name: str | None = Field(None, min_length=1, description="The service; `database` is the same.")
-    sid: str | None = Field(None, min_length=1, description="The SID, for databases without a service.")
+    service_name: PlainText | None = Field(None, min_length=1, description="The service; `database` is the same.")
+    sid: PlainText | None = Field(None, min_length=1, description="The SID, for databases without a service.")
     config_dir: Annotated[str, AssetFile(folder=True)] | None = Field(
         None, min_length=1, description="The folder of tnsnames.ora and sqlnet.ora, relative to the flow file."
     )

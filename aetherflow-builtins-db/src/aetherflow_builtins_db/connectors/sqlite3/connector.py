@@ -17,10 +17,10 @@ from aetherflow.core.api import (
     ConnectorInit,
     ConnectorOptions,
     Flag,
-    Holds,
     SqlDialect,
     SqlLoader,
     TableColumn,
+    WritePath,
 )
 from aetherflow_builtins_db.connectors.common.arguments import IN_MAP, IN_URL
 from aetherflow_builtins_db.connectors.common.base import SettingName, SqlBase, setting_literal
@@ -48,7 +48,7 @@ _CHANGES = TRANSACTION_WORDS | {
 class Config(ConnectorConfig):
     """Where the database is: `path`, or `url`."""
 
-    path: Annotated[str, Holds.WRITES] | None = Field(
+    path: WritePath | None = Field(
         None,
         min_length=1,
         description="Database file, relative to `<workspace.root>/<flow id>`; created if it is missing. "

@@ -8,11 +8,10 @@ import unicodedata
 from collections.abc import Sequence
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Annotated
 
 from pydantic import Field
 
-from aetherflow.core.api import Envelope, Holds, MailError, MailReceipt
+from aetherflow.core.api import Envelope, MailError, MailReceipt, WritePath
 from aetherflow_builtins_transfer.connectors.mail.base import MailBase, MailConfig, MailOptions
 
 _OWN_ID = re.compile("[0-9a-f]{40}")
@@ -20,7 +19,7 @@ _NOT_IN_NAMES = re.compile(r"[^\w.-]+", re.ASCII)
 
 
 class Config(MailConfig):
-    path: Annotated[str, Holds.WRITES] = Field(
+    path: WritePath = Field(
         "mail",
         min_length=1,
         description="Folder for the files, relative to `<workspace.root>/<flow id>`; it is created.",

@@ -16,10 +16,12 @@ from aetherflow.core.api import (
     ConnectorInit,
     Envelope,
     Flag,
+    Holds,
     InsecureWhen,
     MailError,
     MailReceipt,
     MailUnknownError,
+    PlainText,
     StepInputs,
 )
 from aetherflow_builtins_transfer.connectors.mail.base import MailBase, MailConfig, MailOptions
@@ -44,9 +46,11 @@ _IMPLICIT_PORT, _SUBMISSION_PORT = 465, 587
 class Config(MailConfig):
     """Address of the server, and account."""
 
-    host: str = Field(min_length=1, description="Name of the server; its certificate must be for this name.")
+    host: Annotated[str, Holds.HOST] = Field(
+        min_length=1, description="Name of the server; its certificate must be for this name."
+    )
     port: int = Field(_SUBMISSION_PORT, ge=1, le=65535, description="Its port.")
-    username: str | None = Field(
+    username: PlainText | None = Field(
         None,
         min_length=1,
         validation_alias=AliasChoices("username", "user"),

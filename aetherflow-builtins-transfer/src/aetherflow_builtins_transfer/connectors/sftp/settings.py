@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from aetherflow.core.api import AssetFile, ConnectorConfig, Flag, InsecureWhen
+from aetherflow.core.api import AssetFile, ConnectorConfig, Flag, Holds, InsecureWhen, PlainText
 from aetherflow_builtins_transfer.connectors.files.connector import FileOptions
 
 Policy = Literal["strict", "accept-new", "insecure"]
@@ -13,10 +13,10 @@ Policy = Literal["strict", "accept-new", "insecure"]
 class SshHost(ConnectorConfig):
     """One SSH server, and how to log in to it."""
 
-    host: str = Field(min_length=1, description="Name or address of the server.")
+    host: Annotated[str, Holds.HOST] = Field(min_length=1, description="Name or address of the server.")
     port: int = Field(22, ge=1, le=65535, description="Its port.")
-    user: str | None = Field(None, min_length=1, description="The account.")
-    username: str | None = Field(None, min_length=1, description="The same.")
+    user: PlainText | None = Field(None, min_length=1, description="The account.")
+    username: PlainText | None = Field(None, min_length=1, description="The same.")
     password: SecretStr | None = Field(
         None, description="Its password; if a key is given too, only for servers that require both."
     )
@@ -32,7 +32,7 @@ class SshHost(ConnectorConfig):
         min_length=1,
         description="Certificate for the key: the file `…-cert.pub`, relative to the flow file, or its one line.",
     )
-    host_key: list[str] = Field(
+    host_key: list[PlainText] = Field(
         [],
         description="The server's host key, one or several: `SHA256:…` as ssh-keygen -l shows it, or "
         "`ssh-ed25519 AAAA…`. "

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, SecretStr, model_validator
 
-from aetherflow.core.api import ConnectorConfig, Flag, InsecureWhen
+from aetherflow.core.api import ConnectorConfig, Flag, Holds, InsecureWhen, PlainText
 from aetherflow_builtins_transfer.connectors.files.connector import FileOptions, PooledFiles
 from aetherflow_builtins_transfer.connectors.smb.paths import is_name, parse
 from aetherflow_builtins_transfer.failures import Cause, Fault, Kind, RemoteError, one_line, os_fault
@@ -47,12 +47,12 @@ WORDS: dict[int, str] = {
 class SmbConfig(ConnectorConfig):
     """Address of the server, share, and account."""
 
-    server: str = Field(min_length=1, description="Name or address of the server.")
-    share: str | None = Field(None, min_length=1, description="Default share, for paths that name none.")
-    username: str | None = Field(None, min_length=1, description="The account.")
-    user: str | None = Field(None, min_length=1, description="The same.")
+    server: Annotated[str, Holds.HOST] = Field(min_length=1, description="Name or address of the server.")
+    share: PlainText | None = Field(None, min_length=1, description="Default share, for paths that name none.")
+    username: PlainText | None = Field(None, min_length=1, description="The account.")
+    user: PlainText | None = Field(None, min_length=1, description="The same.")
     password: SecretStr = Field(SecretStr(""), description="Its password.")
-    domain: str = Field("", description="Domain of the account; empty: the server's own.")
+    domain: PlainText = Field("", description="Domain of the account; empty: the server's own.")
     port: int = Field(445, ge=1, le=65535, description="The server's port.")
 
     @model_validator(mode="after")

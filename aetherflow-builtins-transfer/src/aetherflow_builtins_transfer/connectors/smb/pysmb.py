@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
-from aetherflow.core.api import EntryKind, RemoteEntry
+from aetherflow.core.api import EntryKind, PlainText, RemoteEntry
 from aetherflow_builtins_transfer.connectors.files.session import FileSession, Read, Write
 from aetherflow_builtins_transfer.connectors.smb.base import (
     BUSY,
@@ -32,8 +32,8 @@ ECHO_AFTER_SECONDS = 20.0
 class Config(SmbConfig):
     """Address of the server, account, and NetBIOS names."""
 
-    server_name: str | None = Field(None, min_length=1, description="Its NetBIOS name; default: `server`.")
-    client_name: str = Field("aetherflow", min_length=1, max_length=15, description="NetBIOS name of this side.")
+    server_name: PlainText | None = Field(None, min_length=1, description="Its NetBIOS name; default: `server`.")
+    client_name: PlainText = Field("aetherflow", min_length=1, max_length=15, description="NetBIOS name of this side.")
 
 
 class Options(SmbOptions):

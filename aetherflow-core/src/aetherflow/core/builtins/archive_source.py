@@ -6,21 +6,21 @@ import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import BinaryIO
 
 from pydantic import Field
 
-from aetherflow.core.api import BundleSource, BundleSourceConfig, ConnectorError, Holds, RemoteFileMeta
+from aetherflow.core.api import BundleSource, BundleSourceConfig, ConnectorError, PlainText, ReadPath, RemoteFileMeta
 
 CHUNK = 1 << 20
 
 
 class Config(BundleSourceConfig):
-    base_path: Annotated[str, Holds.READS] = Field(
+    base_path: ReadPath = Field(
         min_length=1,
         description="The archive, zip or tar (plain, gz, bz2, xz); a relative path is beside the manifest.",
     )
-    folder: str = Field("", description="Folder in the archive that holds the bundle; default: all of it.")
+    folder: PlainText = Field("", description="Folder in the archive that holds the bundle; default: all of it.")
 
 
 class ArchiveSource(BundleSource[Config]):

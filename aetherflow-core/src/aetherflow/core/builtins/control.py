@@ -5,16 +5,16 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from aetherflow.core.api import STEP_SKIPPED, Step, StepError, StepInputs, StepOutputs, StepResult
+from aetherflow.core.api import STEP_SKIPPED, PlainText, Step, StepError, StepInputs, StepOutputs, StepResult
 from aetherflow.core.builtins.file_find import pause
 
 
 class AssertInputs(StepInputs):
-    condition: str = Field(
+    condition: PlainText = Field(
         min_length=1,
         description="Expression in the grammar of `when`, without braces; it may also read `steps`",
     )
-    message: str | None = Field(None, description="What to say if it is not true; default: the condition")
+    message: PlainText | None = Field(None, description="What to say if it is not true; default: the condition")
     on_false: Literal["fail", "skip"] = Field("fail", description="fail: the step fails; skip: it is SKIPPED")
 
 
@@ -51,8 +51,8 @@ class Assert(Step[AssertInputs]):
 
 
 class FailInputs(StepInputs):
-    message: str = Field(min_length=1, description="What to say")
-    fix: str = Field("", description="What the reader should do about it")
+    message: PlainText = Field(min_length=1, description="What to say")
+    fix: PlainText = Field("", description="What the reader should do about it")
 
 
 class Fail(Step[FailInputs]):

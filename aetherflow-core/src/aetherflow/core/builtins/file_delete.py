@@ -1,9 +1,9 @@
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
-from aetherflow.core.api import Flag, PathError, Step, StepOutputs, StepResult
+from aetherflow.core.api import Flag, Holds, PathError, Step, StepOutputs, StepResult
 from aetherflow.core.builtins.file_lists import (
     Files,
     FoundFile,
@@ -20,7 +20,7 @@ from aetherflow.core.builtins.intent import remember, remembered
 
 
 class Inputs(GateInputs):
-    path: Files = Field(
+    path: Annotated[Files, Holds.WRITES] = Field(
         description="The files: a path, a pattern, or a list of these or of `file_find`'s `files`; relative to the "
         "job's artifacts"
     )

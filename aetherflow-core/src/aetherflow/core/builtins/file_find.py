@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from aetherflow.core.api import STEP_SKIPPED, Flag, RunContext, Step, StepError, StepOutputs, StepResult
+from aetherflow.core.api import STEP_SKIPPED, Flag, ReadPath, RunContext, Step, StepError, StepOutputs, StepResult
 from aetherflow.core.builtins.claimed_files import ClaimedFiles, NewFile, OnUnfinished
 from aetherflow.core.builtins.file_lists import Texts, below, counted, locate, shown
 from aetherflow.core.builtins.gate import GateInputs
@@ -16,7 +16,7 @@ POLL_SECONDS = 0.1
 
 
 class Inputs(GateInputs):
-    path: str = Field(".", description="Folder to search, relative to the job's artifacts, which is the default")
+    path: ReadPath = Field(".", description="Folder to search, relative to the job's artifacts, which is the default")
     pattern: Texts = Field(
         ["*"], min_length=1, description="Which files below it: `*`, `?`, `[a-z]`, `**` for any folders; one or a list"
     )

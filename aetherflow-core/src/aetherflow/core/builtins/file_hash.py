@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from aetherflow.core.api import Flag, Step, StepError, StepInputError, StepOutputs, StepResult, open_file
+from aetherflow.core.api import Flag, Step, StepError, StepInputError, StepOutputs, StepResult, WritePath, open_file
 from aetherflow.core.builtins.checksums import as_line, read_lines
 from aetherflow.core.builtins.file_lists import (
     Files,
@@ -30,7 +30,7 @@ class Inputs(GateInputs):
     )
     exclude: Texts = Field([], description="Files and folders that a pattern leaves out")
     side_files: Flag = Field(False, description="Write the checksum of each file to a file beside it, with .sha256")
-    dest: str | None = Field(None, description="Write all checksums to this file, names relative to its folder")
+    dest: WritePath | None = Field(None, description="Write all checksums to this file, names relative to its folder")
     verify: Flag = Field(False, description="Read checksums and compare; the failure names all files that differ")
 
     @model_validator(mode="after")

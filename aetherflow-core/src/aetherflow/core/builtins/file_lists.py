@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator
 
-from aetherflow.core.api import PathError, RunContext, StepError
+from aetherflow.core.api import Holds, PathError, PlainText, RunContext, StepError
 from aetherflow.core.builtins.globbing import find, has_wildcard, split_pattern
 
 SHOWN = 20
@@ -62,9 +62,11 @@ def _one(item: Any) -> GivenPath:
     return GivenPath(item, rel)
 
 
-Files = Annotated[list[Any], BeforeValidator(_given, json_schema_input_type=str | list[str | dict[str, Any]])]
+Files = Annotated[
+    list[Annotated[Any, Holds.READS]], BeforeValidator(_given, json_schema_input_type=str | list[str | dict[str, Any]])
+]
 """Each item is a `GivenPath`."""
-Texts = Annotated[list[str], BeforeValidator(parse_list, json_schema_input_type=list[str] | str)]
+Texts = Annotated[list[PlainText], BeforeValidator(parse_list, json_schema_input_type=list[str] | str)]
 Role = Literal["read", "write"]
 
 

@@ -1,20 +1,32 @@
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
-from aetherflow.core.api import Step, StepError, StepInputError, StepInputs, StepOutputs, open_file
+from aetherflow.core.api import (
+    Holds,
+    PlainText,
+    Step,
+    StepError,
+    StepInputError,
+    StepInputs,
+    StepOutputs,
+    WritePath,
+    open_file,
+)
 from aetherflow.core.builtins.claimed_files import LEDGER, is_equal
 
 CHUNK = 1 << 20
 
 
 class Inputs(StepInputs):
-    item: Any = Field(description="A record of a picked-up file, with `file` or `path`, and `claim`; or a path")
-    folder: str = Field(
+    item: Annotated[Any, Holds.READS] = Field(
+        description="A record of a picked-up file, with `file` or `path`, and `claim`; or a path"
+    )
+    folder: WritePath = Field(
         min_length=1, description="The folder; a relative one is below the flow's folder in the work root"
     )
-    error: str = Field(description="Why the file is set aside")
+    error: PlainText = Field(description="Why the file is set aside")
 
 
 class Outputs(StepOutputs):

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from pydantic import Field, model_validator
 
-from aetherflow.core.api import Flag, PathError, Step, StepError, StepInputError, StepOutputs, StepResult
+from aetherflow.core.api import Flag, PathError, Step, StepError, StepInputError, StepOutputs, StepResult, WritePath
 from aetherflow.core.builtins.file_lists import (
     Files,
     FoundFile,
@@ -32,8 +32,8 @@ class TransferInputs(GateInputs):
         description="The files: a path, a pattern, or a list of these or of `file_find`'s `files`; relative to the "
         "job's artifacts. A path that does not exist is an error"
     )
-    dest: str | None = Field(None, description="New path of the one file that `src` names")
-    dest_dir: str | None = Field(None, description="Folder for the files, created if missing; or give `dest`")
+    dest: WritePath | None = Field(None, description="New path of the one file that `src` names")
+    dest_dir: WritePath | None = Field(None, description="Folder for the files, created if missing; or give `dest`")
     preserve_tree: Flag = Field(
         False, description="Keep the folders below the fixed part of a pattern, or below the folder of `file_find`"
     )

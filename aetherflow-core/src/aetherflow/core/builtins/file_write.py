@@ -4,12 +4,12 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from aetherflow.core.api import Flag, Step, StepError, StepInputError, StepInputs, StepOutputs
+from aetherflow.core.api import Flag, PlainValue, Step, StepError, StepInputError, StepInputs, StepOutputs, WritePath
 
 
 class Inputs(StepInputs):
-    path: str = Field(description="The file, relative to the job's artifacts; its folder is created if missing")
-    content: Any = Field(description="Text, or a value to be written as JSON; templates are rendered")
+    path: WritePath = Field(description="The file, relative to the job's artifacts; its folder is created if missing")
+    content: PlainValue = Field(description="Text, or a value to be written as JSON; templates are rendered")
     format: Literal["auto", "text", "json"] = Field(
         "auto", description="auto: text as it is, any other value as JSON; json: text also becomes a JSON string"
     )

@@ -5,15 +5,15 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import BinaryIO
 
 from pydantic import Field
 
-from aetherflow.core.api import BundleSource, BundleSourceConfig, ConnectorError, Holds, RemoteFileMeta
+from aetherflow.core.api import BundleSource, BundleSourceConfig, ConnectorError, ReadPath, RemoteFileMeta
 
 
 class Config(BundleSourceConfig):
-    base_path: Annotated[str, Holds.READS] = Field(
+    base_path: ReadPath = Field(
         min_length=1, description="Folder that holds the bundle; a relative one is beside the manifest."
     )
 

@@ -15,7 +15,15 @@ from typing import Annotated, Any, BinaryIO
 
 from pydantic import Field
 
-from aetherflow.core.api import Arguments, BundleSource, BundleSourceConfig, ConnectorError, Holds, RemoteFileMeta
+from aetherflow.core.api import (
+    Arguments,
+    BundleSource,
+    BundleSourceConfig,
+    ConnectorError,
+    Holds,
+    PlainText,
+    RemoteFileMeta,
+)
 
 CHUNK = 1 << 20
 MOST_FILES, MOST_BYTES = 100_000, 4 * 1024**3
@@ -47,11 +55,11 @@ class Config(BundleSourceConfig):
     url: Annotated[str, Arguments(_repository)] = Field(
         min_length=1, description="As for `git clone`; a relative path is beside the manifest."
     )
-    ref: str = Field("HEAD", min_length=1, description="Branch, tag or commit.")
-    commit: str | None = Field(
+    ref: PlainText = Field("HEAD", min_length=1, description="Branch, tag or commit.")
+    commit: PlainText | None = Field(
         None, pattern=r"^[0-9a-f]{40,64}$", description="The commit that `ref` must lead to; another one is refused."
     )
-    base_path: str = Field("", description="Folder in the repository that holds the bundle; default: all of it.")
+    base_path: PlainText = Field("", description="Folder in the repository that holds the bundle; default: all of it.")
     timeout_seconds: float = Field(120, gt=0, description="Longest time for one git command.")
 
 

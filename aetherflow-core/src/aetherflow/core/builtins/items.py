@@ -3,12 +3,12 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from aetherflow.core.api import Step, StepOutputs, StepResult
+from aetherflow.core.api import PlainValue, Step, StepOutputs, StepResult
 from aetherflow.core.builtins.gate import GateInputs
 
 
 class Inputs(GateInputs):
-    items: list[Any] = Field(description="List to count: a list, its JSON text, or text with commas")
+    items: list[PlainValue] = Field(description="List to count: a list, its JSON text, or text with commas")
 
     @field_validator("items", mode="before", json_schema_input_type=list[Any] | str)
     @classmethod

@@ -1,20 +1,20 @@
-from typing import Any
-
 from pydantic import Field
 
-from aetherflow.core.api import Step, StepInputs, StepResult
+from aetherflow.core.api import PlainText, PlainValue, Step, StepInputs, StepResult
 
 
 class InnerStep(StepInputs):
     """The step that runs while the lock is held."""
 
-    type: str = Field(description="Type of the step")
-    id: str | None = Field(None, description="Id of the step; default: that of the outer step with `_inner`")
-    inputs: dict[str, Any] = Field({}, description="Inputs of the step")
+    type: PlainText = Field(description="Type of the step")
+    id: PlainText | None = Field(None, description="Id of the step; default: that of the outer step with `_inner`")
+    inputs: dict[str, PlainValue] = Field({}, description="Inputs of the step")
 
 
 class Inputs(StepInputs):
-    lock_key: str = Field(min_length=1, description="Name of the lock; all flows with the same lock store share it")
+    lock_key: PlainText = Field(
+        min_length=1, description="Name of the lock; all flows with the same lock store share it"
+    )
     step: InnerStep = Field(
         description="The step to run: type, id, inputs. Its inputs may read `lock.token` and `lock.key`"
     )

@@ -9,7 +9,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BeforeValidator, Field, ModelWrapValidatorHandler, field_validator, model_validator
 
-from aetherflow.core.api import Backoff, Flag, StepInputs, StepOutputs, parse_bool
+from aetherflow.core.api import (
+    Backoff,
+    Flag,
+    Holds,
+    PlainText,
+    PlainValue,
+    ReadPath,
+    StepInputs,
+    StepOutputs,
+    WritePath,
+    parse_bool,
+)
 from aetherflow.core.builtins.process_child import TryError
 from aetherflow.core.builtins.process_outputs import IdempotencyInputs, Numbers, SuccessInputs, listed
 
@@ -29,7 +40,7 @@ def _flag_or_names(value: Any) -> Any:
 
 
 FlagOrNames = Annotated[
-    bool | list[str], BeforeValidator(_flag_or_names, json_schema_input_type=bool | str | list[str])
+    bool | list[PlainText], BeforeValidator(_flag_or_names, json_schema_input_type=bool | str | list[str])
 ]
 Conditions = Annotated[list[RetryOn], BeforeValidator(listed, json_schema_input_type=list[RetryOn] | RetryOn)]
 
@@ -39,7 +50,7 @@ class LogInputs(StepInputs):
 
     stdout: LogMode = Field("inherit", description="inherit: shown and logged; capture: also an output; file; discard")
     stderr: LogMode = Field("inherit", description="As stdout")
-    file_path: str | None = Field(
+    file_path: WritePath | None = Field(
         None, description="File for mode `file`, relative to the job's artifacts; both streams may use it"
     )
     append: Flag = Field(
@@ -103,15 +114,16 @@ class RetryInputs(Backoff):
 class Inputs(StepInputs):
     command: Annotated[
         list[str],
+        Holds.CODE,
         BeforeValidator(listed, json_schema_input_type=Annotated[list[str], Field(min_length=1)] | str),
     ] = Field(
         min_length=1,
         validation_alias=AliasChoices("command", "cmd"),
         description="Program and arguments as a list; with `shell: true` one string for the shell, taken verbatim",
     )
-    args: list[str] = Field([], description="Further arguments, appended to command")
+    args: list[Annotated[str, Holds.CODE]] = Field([], description="Further arguments, appended to command")
     shell: Flag = Field(False, description="Run command by /bin/sh -c")
-    cwd: str | None = Field(
+    cwd: ReadPath | None = Field(
         None, description="Working directory, relative to the job's artifacts, which is the default"
     )
     inherit_env: FlagOrNames = Field(
@@ -119,7 +131,9 @@ class Inputs(StepInputs):
         description="Whether the child gets the run's environment: true, false (an empty one), or a list of names and "
         "patterns such as `DBT_*`",
     )
-    env: dict[str, str | None] = Field({}, description="Further environment variables; null means empty")
+    env: dict[str, Annotated[str, Holds.CODE] | None] = Field(
+        {}, description="Further environment variables; null means empty"
+    )
     timeout_seconds: float | None = Field(None, gt=0, description="Time limit, at which the process group is ended")
     kill_grace_seconds: float = Field(15, ge=0, description="Between SIGTERM and SIGKILL at the time limit")
     log: LogInputs = Field(default_factory=LogInputs, description="What happens to the child's output")
@@ -128,7 +142,7 @@ class Inputs(StepInputs):
         default_factory=IdempotencyInputs, description="How a repetition avoids doing the work twice"
     )
     retry: RetryInputs = Field(default_factory=RetryInputs, description="When the child is started again")
-    outputs: dict[str, Any] = Field(
+    outputs: dict[str, PlainValue] = Field(
         {}, description="Values that are added to the outputs; they replace outputs of the same name"
     )
 

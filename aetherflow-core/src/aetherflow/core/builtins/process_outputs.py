@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
-from aetherflow.core.api import Flag, RunContext, StepInputError, StepInputs, open_file
+from aetherflow.core.api import Flag, ReadPath, RunContext, StepInputError, StepInputs, WritePath, open_file
 from aetherflow.core.builtins.process_child import InvalidOutputError
 
 WILDCARDS = frozenset("*?[")
@@ -18,7 +18,7 @@ def listed(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
-Names = Annotated[list[str], BeforeValidator(listed, json_schema_input_type=list[str] | str)]
+Names = Annotated[list[ReadPath], BeforeValidator(listed, json_schema_input_type=list[str] | str)]
 Numbers = Annotated[list[int], BeforeValidator(listed, json_schema_input_type=list[int] | int)]
 
 
@@ -41,7 +41,7 @@ class SuccessInputs(StepInputs):
         validation_alias=AliasChoices("forbid_files", "forbidden_files"),
         description="Files that must not exist afterwards; patterns too",
     )
-    marker_file: str | None = Field(None, description="File by which the child says that it is done; must exist")
+    marker_file: ReadPath | None = Field(None, description="File by which the child says that it is done; must exist")
 
 
 class IdempotencyInputs(StepInputs):
@@ -52,9 +52,11 @@ class IdempotencyInputs(StepInputs):
         description="marker: SKIPPED if the marker exists and the success rules hold; atomic_dir: the child writes to "
         "an empty folder, its path in AETHERFLOW_OUTPUT_DIR, which takes the place of the final one if the rules hold",
     )
-    marker_path: str | None = Field(None, description="The marker; default `success.marker_file`. The child writes it")
-    temp_output_dir: str | None = Field(None, description="For atomic_dir: folder for the child, emptied before")
-    final_output_dir: str | None = Field(None, description="For atomic_dir: folder of the result")
+    marker_path: ReadPath | None = Field(
+        None, description="The marker; default `success.marker_file`. The child writes it"
+    )
+    temp_output_dir: WritePath | None = Field(None, description="For atomic_dir: folder for the child, emptied before")
+    final_output_dir: WritePath | None = Field(None, description="For atomic_dir: folder of the result")
     atomic_rename: Flag = Field(
         True, description="For atomic_dir; false: files are copied one by one into the final folder, others stay"
     )

@@ -2,14 +2,14 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from aetherflow.core.api import Step, StepInputs, StepOutputs
+from aetherflow.core.api import PlainText, PlainValue, ReadPath, Step, StepInputs, StepOutputs
 
 
 class Inputs(StepInputs):
-    flow: str = Field(min_length=1, description="The flow file, relative to the folder of this one")
-    params: dict[str, Any] = Field({}, description="Parameters of that flow")
-    slot: str | None = Field(None, description="Slot of its run; default: that of this run, if it has one")
-    data_date: str | None = Field(None, description="Date of its data; default: as the flow defines it")
+    flow: ReadPath = Field(min_length=1, description="The flow file, relative to the folder of this one")
+    params: dict[str, PlainValue] = Field({}, description="Parameters of that flow")
+    slot: PlainText | None = Field(None, description="Slot of its run; default: that of this run, if it has one")
+    data_date: PlainText | None = Field(None, description="Date of its data; default: as the flow defines it")
 
 
 class Outputs(StepOutputs):

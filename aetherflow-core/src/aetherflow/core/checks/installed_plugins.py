@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from aetherflow.core.base.errors import PluginConflictError, PluginError, PluginNotAllowedError
+from aetherflow.core.host.asset_fields import CLASS_FIX, unclassed
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.commands import load_command
 from aetherflow.core.host.describe import declared_models, fields_of
@@ -175,6 +176,9 @@ def _check(catalog: Catalog, entry: PluginEntry) -> Iterator[PluginFinding]:
             if not info.description.strip():
                 text = f"{label}: {section}.{info.name} has no description"
                 yield finding("AF2124", text, _DESCRIBE)
+        if section != "outputs" and (fields := [f"{section}.{name}" for name in unclassed(model)]):
+            text = f"{label}: fields without a class, which a policy takes for data: {', '.join(fields)}"
+            yield finding("AF2125", text, CLASS_FIX)
     if entry.group != CONNECTORS or has_optional_driver(entry.distribution, entry.name):
         return
     if absent := missing_drivers(cls):

@@ -53,6 +53,12 @@ class Holds(Enum):
 
 PlainText = Annotated[str, Holds.DATA]
 """The type of a text that names no file, no host and no code."""
+PlainValue = Annotated[Any, Holds.DATA]
+"""The same for a value of any type."""
+ReadPath = Annotated[str, Holds.READS]
+"""The type of a path that is read; a step reads `RunContext.read_path` of it."""
+WritePath = Annotated[str, Holds.WRITES]
+"""The type of a path that is written; a step writes `RunContext.write_path` of it."""
 
 
 class Arguments(NamedTuple):

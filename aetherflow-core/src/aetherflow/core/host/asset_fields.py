@@ -1,19 +1,28 @@
 """Finding the values in inputs and settings that their models mark: files of the flow, hosts, files, code."""
 
 from collections.abc import Collection, Iterator, Mapping
+from datetime import date, time, timedelta
+from decimal import Decimal
+from enum import Enum
 from functools import cache
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
-from pydantic import AliasChoices, BaseModel
+from pydantic import AliasChoices, BaseModel, SecretBytes, SecretStr
 from pydantic.fields import FieldInfo
 
 from aetherflow.core.base.location import DocPath
-from aetherflow.core.contracts.fields import Arguments, AssetFile, Holds
+from aetherflow.core.contracts.fields import Arguments, AssetFile, Holds, ResourceRef
 
 Marked = tuple[DocPath, Any, Any]
 Marks = tuple[type, ...]
 CLASSES: Marks = (Arguments, Holds, AssetFile)
 """The marks that say what a text holds; the first one of them counts."""
+NO_TEXT = (int, float, Decimal, date, time, timedelta, Enum, SecretStr, SecretBytes, type(None))
+"""Types of data: what they read names no file, no host and no code."""
+CLASS_FIX = (
+    "give its texts a class, by their type: PlainText or PlainValue for data, ReadPath or WritePath for a file, "
+    "Annotated[str, Holds.HOST] for a host, Annotated[str, Holds.CODE] for code"
+)
 
 
 def assets_in(model: type[BaseModel], data: Any) -> Iterator[tuple[DocPath, str, AssetFile]]:
@@ -33,6 +42,38 @@ def held_in(model: type[BaseModel], data: Any, resource: Mapping[str, Any]) -> I
             yield path, value, mark
         elif isinstance(value, str) and not mark.is_content(value):
             yield path, value, Holds.READS
+
+
+def unclassed(model: type[BaseModel]) -> list[str]:
+    """The fields that can hold a text and have no class, as `field.[].inner`."""
+    return [".".join(path) for path, mark in classes_in(model) if mark is None]
+
+
+def classes_in(model: type[BaseModel], *above: type[BaseModel]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Path and mark of each field that can hold a text, also in models inside; None where it has no class.
+
+    `[]` is any item of a list, `*` any value of a map.
+    """
+    for name, field in model.model_fields.items():
+        for path, mark in _classes(field.annotation, field.metadata, (*above, model)):
+            yield (name, *path), mark
+
+
+def _classes(annotation: Any, marks: Any, above: tuple[type[BaseModel], ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    mark, origin = _first(marks, (*CLASSES, ResourceRef)), get_origin(annotation)
+    if mark is not None:
+        if not isinstance(mark, ResourceRef):
+            yield (), mark
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield from classes_in(annotation, *above) if annotation not in above else ()
+    elif inner := _inner(annotation):
+        is_map = isinstance(origin, type) and issubclass(origin, Mapping)
+        item = ("*",) if is_map else ("[]",) if _holds_items(annotation) else ()
+        for each in () if origin is Literal else inner[is_map:]:  # keys of maps are data
+            for path, found in _classes(each, _marks(each), above):
+                yield (*item, *path), found
+    elif annotation is not ... and not (isinstance(annotation, type) and issubclass(annotation, NO_TEXT)):
+        yield (), None
 
 
 def _marked_in(model: type[BaseModel], data: Any, wanted: Marks) -> Iterator[Marked]:
@@ -73,6 +114,8 @@ def _holds_items(annotation: Any) -> bool:
 
 
 def _inner(annotation: Any) -> tuple[Any, ...]:
+    if (value := getattr(annotation, "__value__", None)) is not None:  # of a `type` alias
+        return (value,)
     return (annotation.__origin__,) if _marks(annotation) else get_args(annotation)
 
 

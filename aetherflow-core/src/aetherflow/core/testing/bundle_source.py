@@ -111,6 +111,11 @@ class BundleSourceSuite:
         assert self.source.Config is not None, "name the model of its keys: class Shelf(BundleSource[Config])"
         assert describe.undescribed(self.source.Config) == []
 
+    def test_every_text_has_a_class(self) -> None:
+        """The type of each key that can hold a text says what it is: data, a host, a file, code."""
+        assert self.source.Config is not None
+        assert not (found := describe.unclassed(self.source.Config)), found
+
     def test_unknown_keys_are_refused(self, place: Path) -> None:
         """A ConnectorError that names the key."""
         init = BundleSourceInit(self.name, self.bundle, {**self.config(place), "unknown_key": 1}, place, object())

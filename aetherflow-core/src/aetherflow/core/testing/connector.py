@@ -143,6 +143,11 @@ class ConnectorSuite:
         assert describe.docstring(self.connector), f"{self.connector.__name__} has no docstring"
         assert [field for model in self._models() for field in describe.undescribed(model)] == []
 
+    def test_every_text_has_a_class(self) -> None:
+        """The type of each setting that can hold a text says what it is: data, a host, a file, code."""
+        for model in self._models():
+            assert not (found := describe.unclassed(model)), found
+
     # Settings
 
     def _models(self) -> list[Any]:

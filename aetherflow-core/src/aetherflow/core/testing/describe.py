@@ -9,6 +9,8 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel
 
+from aetherflow.core.contracts.fields import Holds
+from aetherflow.core.host import asset_fields
 from aetherflow.core.host.connecting import is_secret_type
 
 _SECRET = re.compile(
@@ -58,6 +60,31 @@ def undescribed(model: type[BaseModel]) -> list[str]:
         for name, field in each.model_fields.items()
         if not (field.description or "").strip()
     ]
+
+
+def unclassed(model: type[BaseModel]) -> str:
+    """What to do about fields without a class; empty if all have one."""
+    fields = ", ".join(f"{model.__module__}.{model.__qualname__}: {name}" for name in asset_fields.unclassed(model))
+    return fields and f"{fields}: {asset_fields.CLASS_FIX}"
+
+
+def file_fields(model: type[BaseModel]) -> list[str]:
+    """The fields with a path that is read or written, as `field.[].inner`."""
+    files = (Holds.READS, Holds.WRITES)
+    return list(dict.fromkeys(".".join(path) for path, mark in asset_fields.classes_in(model) if mark in files))
+
+
+def with_value(given: Any, field: str, value: str) -> Any:
+    """A copy of raw inputs with this value in a field, of lists and maps in their first item."""
+    name, _, inner = field.partition(".")
+    if not name:
+        return value
+    if name == "[]":
+        first, *others = given if isinstance(given, list) and given else [None]
+        return [with_value(first, inner, value), *others]
+    old = given if isinstance(given, dict) else {}
+    key = next(iter(old), "one") if name == "*" else name
+    return {**old, key: with_value(old.get(key), inner, value)}
 
 
 def lenient(model: type[BaseModel]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 import pytest
 
-from aetherflow.core.api import Step, StepInputError, StepTimeoutError, get_step
+from aetherflow.core.api import PathError, Step, StepInputError, StepTimeoutError, get_step
 from aetherflow.core.testing import describe
 from aetherflow.core.testing.project import FlowProject, Ran, RanStep
 from aetherflow.core.testing.watch import effects, snapshot
@@ -60,6 +60,14 @@ class StepSuite:
         del project
         return None
 
+    def with_file(self, project: FlowProject, field: str, path: str) -> dict[str, Any]:
+        """The example with this path in a field of its inputs, such as `dest` or `files.[].path`.
+
+        Override it for a field that needs other inputs than those of the example, or excludes some.
+        """
+        step = self.example(project)
+        return {**step, "inputs": describe.with_value(step.get("inputs"), field, path)}
+
     # Helpers
 
     @pytest.fixture
@@ -108,6 +116,27 @@ class StepSuite:
         """The step is typed, and every model in its inputs refuses unknown keys."""
         assert self.step.Inputs is not None, f"name the model of the inputs: class {self.step.__name__}(Step[Inputs])"
         assert describe.lenient(self.step.Inputs) == [], "derive the models of inputs from StepInputs"
+
+    def test_every_text_has_a_class(self) -> None:
+        """The type of each input that can hold a text says what it is: data, a host, a file, code."""
+        assert self.step.Inputs is not None
+        assert not (found := describe.unclassed(self.step.Inputs)), found
+
+    def test_files_outside_are_refused(self, project: FlowProject, tmp_path: Path) -> None:
+        """A path outside of the run's folders is a PathError, whichever `ReadPath` or `WritePath` names it."""
+        assert self.step.Inputs is not None
+        outside = tmp_path / "outside"
+        outside.mkdir()
+        (outside / "file.csv").write_text("of others")
+        before = snapshot(outside)
+        for field in describe.file_fields(self.step.Inputs):
+            if field == self.step.flow_input:
+                continue  # validate reads that flow
+            self.write(project, self.with_file(project, field, str(outside / "file.csv")))
+            error = project.run().error
+            assert error is not None, f"{field}: call ctx.read_path or ctx.write_path"
+            assert error.code == PathError.code, f"{field}: {error}; override with_file if it needs other inputs"
+            assert snapshot(outside) == before, field
 
     def test_a_misspelt_input_is_answered_with_the_right_one(self, project: FlowProject) -> None:
         """`validate` reports it, and suggests the right one."""

@@ -4,14 +4,23 @@ from collections import Counter
 
 from pydantic import Field
 
-from aetherflow.core.api import STEP_SKIPPED, Step, StepError, StepInputs, StepOutputs, StepResult
+from aetherflow.core.api import (
+    STEP_SKIPPED,
+    ReadPath,
+    Step,
+    StepError,
+    StepInputs,
+    StepOutputs,
+    StepResult,
+    WritePath,
+)
 
 
 class Inputs(StepInputs):
     """Inputs of `word_count`."""
 
-    path: str = Field(description="Text file to read; a relative path is under the job's artifacts.")
-    output: str = Field("words.tsv", description="File to write: one word and its count per line.")
+    path: ReadPath = Field(description="Text file to read; a relative path is under the job's artifacts.")
+    output: WritePath = Field("words.tsv", description="File to write: one word and its count per line.")
     min_words: int = Field(1, ge=0, description="Fewer words than this make the step SKIPPED.")
 
 

@@ -1,12 +1,20 @@
 """What an author of flows cannot do by settings, under a policy: run code, read other files, write other files."""
 
 import json
+import re
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from core_policy import administered
+
+from aetherflow.core.contracts.fields import AssetFile, Holds
+from aetherflow.core.host.asset_fields import classes_in
+from aetherflow.core.host.importing import import_target
+from aetherflow.core.host.metadata import installed_in
+from aetherflow.core.host.names import BUNDLE_SOURCES, CONNECTORS
+from aetherflow.core.testing.describe import with_value
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -278,3 +286,43 @@ def test_an_option_file_that_is_none_shows_none_of_its_lines(site: Site) -> None
     done = site.project.cli("run", str(site.flow(resource, QUERY)))
     assert (done.code, SECRET in done.out + done.err) == (1, False)
     assert "is not an option file of MySQL" in done.out + done.err
+
+
+def marked(group: str) -> list[tuple[str, str, str, Any]]:
+    """Name, section, field and class of whatever names a file or code, from the models of all distributions."""
+    found = []
+    for entry in installed_in(group):
+        cls = import_target(entry)
+        for section, model in (("config", cls.Config), ("options", getattr(cls, "Options", None))):
+            for path, mark in classes_in(model) if model is not None else ():
+                if isinstance(mark, AssetFile) or mark in (Holds.READS, Holds.WRITES, Holds.CODE):
+                    found.append((entry.name, section, ".".join(path), mark))
+    return found
+
+
+FIXED = {Holds.WRITES: "fixes paths.write: ", Holds.CODE: "fixes plugins.paths: "}
+SETTINGS, KEYS_OF_SOURCES = marked(CONNECTORS), marked(BUNDLE_SOURCES)
+
+
+def test_there_are_settings_to_attack() -> None:
+    assert (len(SETTINGS) >= 35, len(KEYS_OF_SOURCES) >= 2) == (True, True)
+
+
+@pytest.mark.parametrize(("name", "section", "field", "mark"), SETTINGS, ids=str)
+def test_each_setting_with_a_file_or_code_is_held(site: Site, name: str, section: str, field: str, mark: Any) -> None:
+    kind, _, driver = name.partition(".")
+    given = with_value({"oracle": {"lib_dir": ""}} if field.startswith("oracle") else {}, field, "SITE/theirs/secret")
+    path = site.flow({"kind": kind, "driver": driver, section: given}, QUERY)
+    place = re.sub(r"\.\[\]", "[0]", field).replace("oracle.*", "oracle.lib_dir")
+    told = refused(site, path, f"resources.r.{section}.{place}", "validate")
+    assert FIXED.get(mark, "fixes paths.read: ") in told
+
+
+@pytest.mark.parametrize(("name", "section", "field", "mark"), KEYS_OF_SOURCES)
+def test_each_key_of_a_source_is_held(site: Site, name: str, section: str, field: str, mark: Any) -> None:
+    assert (section, mark) == ("config", Holds.READS)
+    source = {"type": name, **with_value({}, field, f"{site.folder}/theirs/secret")}
+    bundle = {"id": "b", "source": source, "layout": {"profiles_file": "p.yaml"}, "entry_flow": "flow.yaml"}
+    path = site.project.write(json.dumps({"version": 1, "bundle": bundle}), "bundle.yaml")
+    done = site.project.cli("bundle", "sync", "--bundle-manifest", str(path))
+    assert (done.code, f"AF1610 bundle.source.{field}" in done.err, "fixes paths.read: " in done.err) == (2, True, True)

@@ -1,20 +1,23 @@
 """The connector `db.firebird`: the primitives of `SqlConnector` over the driver of Firebird, and nothing else."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, SecretStr
 
 from aetherflow.core.api import (
+    Arguments,
     Column,
     ColumnType,
     ConnectorConfig,
     ConnectorError,
     ConnectorInit,
     ConnectorOptions,
+    Holds,
+    PlainText,
     Row,
     SqlConnector,
     SqlDialect,
@@ -30,13 +33,17 @@ _KINDS: dict[str, ColumnType] = {
 }  # fmt: skip
 
 
+def _holds(database: Any, _resource: Mapping[str, Any]) -> Iterator[tuple[str, Any, Holds]]:
+    yield "", database, Holds.HOST if ":" in str(database) else Holds.WRITES
+
+
 class Config(ConnectorConfig):
     """Where the database is."""
 
-    database: str = Field(
+    database: Annotated[str, Arguments(_holds)] = Field(
         min_length=1, description="A file, which is created if it is missing, or `host:path` of a server."
     )
-    user: str = Field("sysdba", description="The user.")
+    user: PlainText = Field("sysdba", description="The user.")
     password: SecretStr | None = Field(None, description="The password, for a server.")
 
 

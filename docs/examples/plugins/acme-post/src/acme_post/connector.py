@@ -21,11 +21,13 @@ from aetherflow.core.api import (
     ConnectorInit,
     ConnectorOptions,
     Envelope,
+    Holds,
     InsecureWhen,
     MailConnector,
     MailError,
     MailReceipt,
     MailUnknownError,
+    PlainText,
 )
 
 
@@ -36,11 +38,11 @@ def _is_plain(url: object) -> bool:
 class Config(ConnectorConfig):
     """Address of the API, and account."""
 
-    url: Annotated[str, InsecureWhen(_is_plain)] = Field(
+    url: Annotated[str, Holds.HOST, InsecureWhen(_is_plain)] = Field(
         "https://api.post.acme.example", description="Address of the API; the token is sent there."
     )
     token: SecretStr = Field(description="Bearer token of the account.")
-    from_addr: str | None = Field(None, min_length=3, description='Default sender: `"Reports" <r@example.com>`.')
+    from_addr: PlainText | None = Field(None, min_length=3, description='Default sender: `"Reports" <r@example.com>`.')
     ca_file: AssetPath | None = Field(None, description="Certificates to trust instead of the system's.")
 
     @field_validator("url")

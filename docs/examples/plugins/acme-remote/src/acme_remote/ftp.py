@@ -11,11 +11,14 @@ from pydantic import Field, SecretStr
 
 from acme_remote.base import CHUNK, FsspecFiles
 from aetherflow.core.api import (
+    AssetPath,
     Backoff,
     ConnectorConfig,
     ConnectorOptions,
     Flag,
+    Holds,
     InsecureWhen,
+    PlainText,
     RemoteEntry,
     RemoteFileError,
     require,
@@ -25,11 +28,11 @@ from aetherflow.core.api import (
 class Config(ConnectorConfig):
     """Which server, and who asks."""
 
-    host: str = Field(min_length=1, description="Name or address of the server.")
+    host: Annotated[str, Holds.HOST] = Field(min_length=1, description="Name or address of the server.")
     port: int = Field(21, ge=1, le=65535, description="Its port.")
-    username: str | None = Field(None, description="The account; without it, anonymous.")
+    username: PlainText | None = Field(None, description="The account; without it, anonymous.")
     password: SecretStr | None = Field(None, description="Its password.")
-    folder: str = Field("", description="Folder on the server under which all paths stand.")
+    folder: PlainText = Field("", description="Folder on the server under which all paths stand.")
 
 
 class Options(ConnectorOptions):
@@ -38,7 +41,9 @@ class Options(ConnectorOptions):
     tls: Annotated[Flag, InsecureWhen(False)] = Field(
         True, description="Speak TLS, and check the certificate; without it, all is in the clear, the password too."
     )
-    ca_file: str | None = Field(None, description="Certificates to trust, a PEM file; default: those of the system.")
+    ca_file: AssetPath | None = Field(
+        None, description="Certificates to trust, a PEM file; default: those of the system."
+    )
     timeout_seconds: float = Field(30, gt=0, description="Longest wait for the server.")
     max_attempts: int = Field(2, ge=1, description="Attempts of a step after a lost connection.")
 
@@ -62,7 +67,8 @@ class Ftp(FsspecFiles[Config, Options]):
     def open_fs(self) -> Any:
         conf, opts = self.conf, self.opts
         kind = require("fsspec.implementations.ftp").FTPFileSystem
-        return (_checked(kind, opts.ca_file) if opts.tls else kind)(
+        ca_file = self.ctx.asset_path(opts.ca_file) if opts.ca_file and self.ctx else opts.ca_file
+        return (_checked(kind, ca_file) if opts.tls else kind)(
             conf.host,
             port=conf.port,
             username=conf.username,

@@ -6,13 +6,13 @@ from typing import Any
 from pydantic import Field
 
 from acme_remote.base import CHUNK, FsspecFiles
-from aetherflow.core.api import ConnectorConfig, ConnectorError, ConnectorOptions, RemoteEntry, require
+from aetherflow.core.api import ConnectorConfig, ConnectorError, ConnectorOptions, PlainText, RemoteEntry, require
 
 
 class Config(ConnectorConfig):
     """Which tree of files: resources with the same `config` share it within a process."""
 
-    folder: str = Field(pattern=r"^[a-z0-9/_-]+$", description="Name of the folder in memory.")
+    folder: PlainText = Field(pattern=r"^[a-z0-9/_-]+$", description="Name of the folder in memory.")
 
 
 class Options(ConnectorOptions):

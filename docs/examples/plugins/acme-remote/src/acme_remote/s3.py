@@ -1,12 +1,12 @@
 """The connector `acme_remote:s3`: objects in a bucket."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, SecretStr
 
 from acme_remote.base import FsspecFiles
-from aetherflow.core.api import ConnectorConfig, ConnectorOptions, RemoteEntry, require
+from aetherflow.core.api import ConnectorConfig, ConnectorOptions, Holds, PlainText, RemoteEntry, require
 
 PART = 8 << 20
 
@@ -14,11 +14,15 @@ PART = 8 << 20
 class Config(ConnectorConfig):
     """Which bucket, and who asks."""
 
-    bucket: str = Field(min_length=1, description="Name of the bucket.")
-    prefix: str = Field("", description="Folder in the bucket under which all paths stand.")
-    endpoint_url: str | None = Field(None, description="Address of a server that speaks S3; without it, Amazon's.")
-    region: str | None = Field(None, description="Region of the bucket.")
-    access_key_id: str | None = Field(None, description="Name of the key; without it, what the machine itself has.")
+    bucket: PlainText = Field(min_length=1, description="Name of the bucket.")
+    prefix: PlainText = Field("", description="Folder in the bucket under which all paths stand.")
+    endpoint_url: Annotated[str, Holds.HOST] | None = Field(
+        None, description="Address of a server that speaks S3; without it, Amazon's."
+    )
+    region: PlainText | None = Field(None, description="Region of the bucket.")
+    access_key_id: PlainText | None = Field(
+        None, description="Name of the key; without it, what the machine itself has."
+    )
     secret_access_key: SecretStr | None = Field(None, description="The key.")
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from acme_remote.base import FsspecFiles
-from aetherflow.core.api import ConnectorConfig, ConnectorOptions, ResourceRef, Step, StepInputs, StepOutputs
+from aetherflow.core.api import ConnectorConfig, ConnectorOptions, PlainText, ResourceRef, Step, StepInputs, StepOutputs
 
 AnyFiles = FsspecFiles[ConnectorConfig, ConnectorOptions]
 
@@ -14,7 +14,7 @@ class Inputs(StepInputs):
     """Inputs of `acme_remote_usage`."""
 
     resource: Annotated[str, ResourceRef("acme_remote")] = Field(description="Name of the resource.")
-    remote_dir: str = Field("", description="Folder at the peer; without it, the topmost one.")
+    remote_dir: PlainText = Field("", description="Folder at the peer; without it, the topmost one.")
 
 
 class Outputs(StepOutputs):
