@@ -108,7 +108,8 @@ class Inputs(StepInputs):
     def _one_body(self) -> Self:
         templates = self.html_file or self.text_file
         if (self.body is None) == (templates is None):
-            raise ValueError("give body, or html_file and text_file (one or both)")
+            twice = "is given twice, by body and by a template" if self.body is not None else "is missing"
+            raise StepInputError(f"the body {twice}", fix="give body, or html_file and text_file (one or both)")
         if self.values and not templates:
             raise ValueError("values are for templates: give html_file or text_file")
         if self.text is not None and not (self.html or self.html_file):

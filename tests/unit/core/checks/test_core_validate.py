@@ -300,6 +300,9 @@ def test_for_each_takes_no_text_but_templates(project: "Project") -> None:
         assert found == ([] if right else ["jobs[0].steps[0].for_each is text, not a list"])
 
 
+LIST = "write it as a list, one `- item` per line"
+
+
 @pytest.mark.parametrize(
     ("text", "line", "column", "fix"),
     [
@@ -307,8 +310,13 @@ def test_for_each_takes_no_text_but_templates(project: "Project") -> None:
         ("version: '1'\nflow: {id: f}\njobs: []\n", 1, 10, "did you mean '1'?"),
         ("flow: {id: 5}\njobs: []\n", 1, 12, None),
         ("flow: {id: null}\njobs: []\n", 1, 12, 'write a value; quote the word null: "null"'),
-        ("flow: {id: yes}\njobs: {}\n", 2, 7, "write it as a list, one `- item` per line"),
-        ("flow: f\njobs: []\n", 1, 7, "write it as `key: value` lines"),
+        (
+            "jobs: 5\nflow: {id: f}\n",
+            1,
+            7,
+            "write it as a list, one `- item` per line (The jobs, in order of execution)",
+        ),
+        ("flow: f\njobs: []\n", 1, 7, "write it as `key: value` lines (Identity, folders and state of the flow)"),
         ("flow: {id: f, workspace: {cleanup_policy: on_sucess}}\njobs: []\n", 1, 43, "did you mean 'on_success'?"),
         ("flow: {id: f, locks: {ttl_seconds: 0}}\njobs: []\n", 1, 36, None),
         ("flow: {id: f}\njobs: [{id: a, steps: [], depends_on: x}]\n", 2, 39, None),
@@ -705,3 +713,17 @@ def test_a_parameter_named_like_a_secret_is_a_warning(project: "Project") -> Non
     report = validate_flow_yaml(project.folder / "flow.yaml")
     assert report["errors"] == []
     assert [(item["af"], item["loc"]) for item in report["warnings"]] == [("AF1805", "flow.params.db_password")]
+
+
+def test_the_fix_of_a_missing_resource_says_what_to_add(project: "Project") -> None:
+    project.flow(
+        "resources: {own: {kind: mail, driver: file, config: {path: out}}}\n"
+        "jobs: [{id: a, steps: [\n"
+        "  {id: b, type: http_request, inputs: {resource: web, path: /}},\n"
+        "  {id: c, type: http_request, inputs: {resource: own, path: /}}]}]\n"
+    )
+    shown = project.cli("validate", "flow.yaml").out
+    assert (
+        "no resource 'web' in this flow\n  fix: add a resource named `web` of kind `rest` under `resources:`\n" in shown
+    )
+    assert "  fix: add a resource of kind `rest` under `resources:`, and name it here\n" in shown

@@ -278,7 +278,7 @@ def test_a_flow_that_is_not_there_stops_validate_and_not_the_schedule(
         (USUAL + "launcher: subproces", "AF2101", "7:15", "the launcher 'subproces'", "did you mean 'subprocess'?"),
         (USUAL + "flow_job: lod", "AF8013", "7:15", "the flow has no job 'lod'", "did you mean 'load'?"),
         (USUAL + "overlap: queu", "AF1103", "7:14", "must be 'skip', 'queue', 'allow' or 'kill_old'", "'queue'?"),
-        (USUAL + "max_catch_up: 0", "AF1103", "7:19", "greater than or equal to 1", "correct the value"),
+        (USUAL + "max_catch_up: 0", "AF1103", "7:19", "greater than or equal to 1", "write a number of at least 1"),
         (USUAL + "misfre: all", "AF1101", "7:5", "unknown key 'misfre'", "did you mean 'misfire'?"),
         (USUAL + "retry: {attempts: 3}", "AF1101", "7:13", "unknown key 'attempts'", "did you mean 'max_attempts'?"),
         (USUAL + "flow_yaml: flow.yaml", "AF1101", "6:5", "gives 'flow_yaml' twice", "remove `flow:`"),

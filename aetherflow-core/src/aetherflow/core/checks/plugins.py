@@ -234,12 +234,16 @@ class _Plugins:
             here = (*path, name)
             same_kind = [known for known, kind in self.kinds.items() if ref.kind in (None, kind)]
             if value not in self.kinds:
-                what = "resources" if ref.kind is None else f"resources of kind {ref.kind}"
-                fix = did_you_mean(value, same_kind, what=what)
+                of_kind = "" if ref.kind is None else f" of kind `{ref.kind}`"
+                fix = did_you_mean(value, same_kind, what=f"name a resource{of_kind}")
+                if not same_kind:
+                    fix = f"add a resource named `{value}`{of_kind} under `resources:`"
                 self._add("AF1209", f"no resource {value!r} in this flow", here, "semantic:unknown_resource", fix)
             elif ref.kind not in (None, self.kinds[value]):
                 message = f"resource {value!r} is of kind {self.kinds[value]!r}, this step needs kind {ref.kind!r}"
-                fix = did_you_mean("", same_kind, what=f"resources of kind {ref.kind}")
+                fix = did_you_mean("", same_kind, what=f"name a resource of kind `{ref.kind}`")
+                if not same_kind:
+                    fix = f"add a resource of kind `{ref.kind}` under `resources:`, and name it here"
                 self._add("AF1210", message, here, "semantic:resource_kind", fix)
             elif isinstance(connector := self.classes.get(value), type):
                 for lack in cls.lacks(inputs, connector, name):

@@ -121,26 +121,55 @@ def _present(data: Any, loc: DocPath) -> Collection[str]:
 def _message(item: Any) -> str:
     if item["type"] in ("model_type", "dict_type"):
         return "must be a map of keys and values"
-    text: str = item["msg"]
+    if item["type"] == "union_tag_invalid":
+        return "{discriminator} is '{tag}', and must be {expected_tags}".format_map(item["ctx"])
+    text: str = item["msg"].replace("Unable to extract tag using discriminator", "lacks the key")
     text = text.removeprefix("Value error, ").removeprefix("Assertion failed, ")
     text = text.replace("Input should be", "must be").replace("Input is", "is").replace("valid tuple", "valid list")
     return text[0].lower() + text[1:]
 
 
+_WRITE = {
+    **dict.fromkeys(("dict_type", "model_type"), "write it as `key: value` lines"),
+    **dict.fromkeys(("list_type", "tuple_type"), "write it as a list, one `- item` per line"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "write a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "write a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "write true or false"),
+    "string_type": "write a text",
+    "string_too_short": "write a text of at least {min_length} characters",
+    "string_too_long": "write a text of at most {max_length} characters",
+    "string_pattern_mismatch": "write a text that matches {pattern}",
+    "too_short": "give at least {min_length}",
+    "too_long": "give at most {max_length}",
+    "greater_than_equal": "write a number of at least {ge}",
+    "greater_than": "write a number above {gt}",
+    "less_than_equal": "write a number of at most {le}",
+    "less_than": "write a number below {lt}",
+    "union_tag_invalid": "set {discriminator} to one of {expected_tags}",
+    "union_tag_not_found": "add the key {discriminator}",
+}
+"""What to do about a kind of error of pydantic, with its context."""
+
+
 def _value_fix(item: Any, model: type[BaseModel], loc: DocPath) -> str:
-    kind, value = item["type"], item.get("input")
+    kind, value, context = item["type"], item.get("input"), item.get("ctx") or {}
+    if own := getattr(context.get("error"), "fix", ""):
+        return str(own)
     if kind == "string_type" and value is None:
         return 'write a value; quote the word null: "null"'
-    if kind in ("dict_type", "model_type"):
-        return "write it as `key: value` lines"
-    if kind in ("list_type", "tuple_type"):
-        return "write it as a list, one `- item` per line"
+    if kind in _WRITE:
+        plain = {
+            name: int(each) if isinstance(each, float) and each.is_integer() else each for name, each in context.items()
+        }
+        return _WRITE[kind].format_map(plain) + _purpose(model, loc)
     if kind == "literal_error":
         choices = [str(choice) for choice in _choices_at(model, loc)]
         return did_you_mean(str(value), choices, what="choices") if choices else "take one of the values named"
     if kind == "value_error" and isinstance(value, str) and value.isidentifier() and value.isupper():
         return f"write {{{{env.{value}}}}} if that is the name of a variable{_purpose(model, loc)}"
-    return f"correct the value{_purpose(model, loc)}"
+    if isinstance(value, dict):
+        return "add, change or remove keys there"
+    return f"write another value{_purpose(model, loc)}"
 
 
 def _purpose(model: type[BaseModel], loc: DocPath) -> str:
