@@ -25,6 +25,11 @@ class Db(ConnectorBase):
     def fetchall(self, sql, params):
         if sql == "refused":
             refused()
+        if sql == "exit":
+            raise SystemExit(3)
+        if sql == "os exit":
+            import os
+            os._exit(0)
         if sql == "own":
             raise ConnectorError("the account is locked", fix="ask acme")
         return rate()
@@ -226,6 +231,14 @@ def test_a_connection_that_is_refused_has_no_traceback(acme: "Project") -> None:
     assert "Traceback" not in block
 
 
+@pytest.mark.parametrize(("sql", "said"), [("exit", "SystemExit: 3"), ("os exit", "SystemExit: os._exit(0)")])
+def test_a_connector_that_exits_fails_its_step(acme: "Project", sql: str, said: str) -> None:
+    flow(acme, "db", "acme", "db_fetch_small", f"sql: {sql}")
+    ended = acme.command("run", "flow.yaml")
+    assert ended.code == 1
+    assert f"  AF5001 {said} (acme-x 1.0, acme_x/minimal.py:" in block_of(ended)
+
+
 def test_an_error_that_the_connector_raises_itself_is_shown_as_it_is(acme: "Project") -> None:
     flow(acme, "db", "acme", "db_fetch_small", "sql: own")
     block = block_of(acme.command("run", "flow.yaml"))
@@ -313,6 +326,8 @@ from aetherflow.core.api import hookimpl
 def wrong(where):
     if os.environ.get("WRONG") == where:
         {}[where]
+    if os.environ.get("WRONG") == f"{where} exits":
+        raise SystemExit(3)
 
 @hookimpl
 def aetherflow_run_started(run):
@@ -347,7 +362,7 @@ def test_an_observer_names_its_line_and_its_traceback_is_in_the_run_log(hooked: 
     (log,) = hooked.states.rglob("r.jsonl")
     events = [json.loads(line) for line in log.read_text().splitlines()]
     (frames,) = [each["message"] for each in events if each["event"] == "traceback"]
-    assert f'File "{hooked.site}/acme_h.py", line 10, in aetherflow_run_started' in frames
+    assert f'File "{hooked.site}/acme_h.py", line 12, in aetherflow_run_started' in frames
     assert "aetherflow/core" not in frames
     assert "Traceback" not in ended.err
 
@@ -355,7 +370,18 @@ def test_an_observer_names_its_line_and_its_traceback_is_in_the_run_log(hooked: 
 def test_a_wrapper_of_steps_names_its_line(hooked: "Project") -> None:
     ended = hooked.command("run", "flow.yaml", env={"WRONG": "around"})
     assert "  AF5001 KeyError: around (acme-h 1.0, acme_h.py:6)\n" in block_of(ended)
-    assert f'File "{hooked.site}/acme_h.py", line 14, in aetherflow_call_step' in block_of(ended)
+    assert f'File "{hooked.site}/acme_h.py", line 16, in aetherflow_call_step' in block_of(ended)
+
+
+def test_hooks_that_exit_are_told_as_others(hooked: "Project") -> None:
+    ended = hooked.command("run", "flow.yaml", env={"WRONG": "started exits"})
+    said = "hook acme-h:h failed in aetherflow_run_started: SystemExit: 3 (acme-h 1.0, acme_h.py:8)"
+    assert (ended.code, said in ended.err) == (0, True), ended.err
+    ended = hooked.command("run", "flow.yaml", env={"WRONG": "around exits"})
+    assert (ended.code, "  AF5001 SystemExit: 3 (acme-h 1.0, acme_h.py:8)\n" in ended.err) == (1, True)
+    refused = hooked.command("run", "flow.yaml", env={"WRONG": "plan exits"})
+    said = "AF2111 hook acme-h:h: check_plan failed with SystemExit: 3 (acme-h 1.0, acme_h.py:8)"
+    assert (refused.code, refused.err.splitlines()[0]) == (2, said)
 
 
 def test_a_hook_that_decides_names_its_line(hooked: "Project") -> None:
@@ -364,7 +390,7 @@ def test_a_hook_that_decides_names_its_line(hooked: "Project") -> None:
     said = "AF2111 hook acme-h:h: check_plan failed with KeyError: 'plan' (acme-h 1.0, acme_h.py:6)"
     assert (refused.code, refused.err.splitlines()[0]) == (2, said)
     debugged = hooked.command("--debug", "run", "flow.yaml", env=wrong)
-    assert f'File "{hooked.site}/acme_h.py", line 19, in aetherflow_check_plan' in debugged.err
+    assert f'File "{hooked.site}/acme_h.py", line 21, in aetherflow_check_plan' in debugged.err
 
 
 @pytest.mark.parametrize(

@@ -38,12 +38,17 @@ class Made(Launcher):
     def start(self, request, ended):
         raise NotImplementedError
 
+class Exits(Launcher):
+    def start(self, request, ended):
+        print("not for stdout")
+        raise SystemExit(3)
+
 class Nothing(Launcher):
     def start(self, request, ended):
         return None
 """
 POINTS = "[aetherflow.launchers]\n" + "".join(
-    f"{name.lower()} = acme_l.launchers:{name}\n" for name in ("Starts", "Polls", "Made", "Nothing")
+    f"{name.lower()} = acme_l.launchers:{name}\n" for name in ("Starts", "Polls", "Made", "Exits", "Nothing")
 )
 FILES = {
     "acme_l/__init__.py": "",
@@ -70,6 +75,17 @@ def test_a_fault_of_a_launcher_names_its_line(bench: "Bench", launcher: str) -> 
     assert text.startswith(f'Traceback (most recent call last):\n  File "{site}/acme_l/launchers.py", line '), text
     assert f'  File "{site}/acme_l/queues.py", line 2, in queue\n' in text
     assert text.endswith("KeyError: 'q'\n")
+
+
+def test_a_launcher_that_exits_fails_its_slot_alone(bench: "Bench") -> None:
+    site = bench.folder / "site"
+    wheels.install(site, "acme-l", POINTS, FILES)
+    bench.flow(["true"])
+    item = {"id": "a", "flow": "flow.yaml", "cron": "0 0 * * *", "since": day(0), "misfire": "last"}
+    bench.schedule_of(item | {"launcher": "exits"}, item | {"id": "b"})
+    bench.command("tick", "scheduler.yaml", code=1, PYTHONPATH=str(site))
+    assert "the launcher 'exits' has a fault: SystemExit: 3 (acme-l 1.0, acme_l/launchers.py:" in bench.errors
+    assert bench.rows("SELECT item, status FROM slots ORDER BY item") == [("a", "FAILED"), ("b", "SUCCESS")]
 
 
 def test_a_launcher_that_gives_no_run_is_named(bench: "Bench") -> None:
