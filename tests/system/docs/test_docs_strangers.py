@@ -14,7 +14,7 @@ from uv_program import uv
 pytestmark = pytest.mark.xdist_group("strangers")  # one worker makes the environment, once
 
 EXAMPLES = ROOT / "docs/examples/plugins"
-NAMES = ("acme-firebird", "acme-post", "acme-runlog")
+NAMES = ("acme-firebird", "acme-post", "acme-runlog", "acme-signed")
 """acme-remote is built and installed by the tests of packaging."""
 SERVERS = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
 
@@ -24,7 +24,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of an environment with the examples and what they need."""
     environment = tmp_path_factory.mktemp("strangers") / "environment"
     uv("venv", "--python", sys.executable, environment, cwd=environment.parent)
-    ours = [ROOT / f"aetherflow-{each}" for each in ("core", "builtins-db", "builtins-transfer")]
+    ours = [ROOT / f"aetherflow-{each}" for each in ("core", "builtins-db", "builtins-rest", "builtins-transfer")]
     python = environment / "bin/python"
     # editable: a wheel that it once built from a folder uv takes from its cache, whatever has changed in the sources
     folders = [part for folder in (*(EXAMPLES / name for name in NAMES), *ours) for part in ("-e", folder)]

@@ -57,6 +57,7 @@ def test_examples_validate(page: object, capsys: pytest.CaptureFixture[str]) -> 
         "acme-remote": ["AF2101", "AF1304", "AF2101"],
         "acme-firebird": ["AF2101"],
         "acme-post": ["AF2101", "AF1304"],
+        "acme-signed": ["AF2101", "AF1304"],
     }
     if (expected := unknown.get(Path(str(page)).parent.name)) is not None:
         assert re.findall(r"AF\d{4}", printed) == expected

@@ -69,7 +69,13 @@ def test_every_template_is_used(project: "Project") -> None:
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("acme-firebird", "db"), ("acme-post", "mail"), ("acme-remote", "remote"), ("acme-runlog", "hook")],
+    [
+        ("acme-firebird", "db"),
+        ("acme-post", "mail"),
+        ("acme-remote", "remote"),
+        ("acme-runlog", "hook"),
+        ("acme-signed", "rest"),
+    ],
 )
 def test_the_examples_began_as_what_it_writes(project: "Project", name: str, kind: str) -> None:
     """They differ from it where an author changes it: the class, its tests, its names, what it needs."""

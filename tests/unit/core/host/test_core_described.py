@@ -335,6 +335,7 @@ SAID = {
         "| `password_file` | path |  | Absolute path",
         "Settings: those of [`hook:aetherflow_job_finished`](#hook-hookaetherflow_job_finished).",
     ],
+    "acme-signed": ["| `secret` | secret text | required | The secret that signs", "| `account` | text | required |"],
 }
 """Example to what its page says."""
 
@@ -376,6 +377,10 @@ WRONG: dict[str, tuple[str, str, list[tuple[list[Any], Any]]]] = {
             (["plugins", "settings", "acme-runlog", "hots"], "x"),
             (["plugins", "settings", "acme-runlog", "finish_seconds"], 61),
         ],
+    ),
+    "acme-signed": (
+        "flow", "flow.yaml",
+        [(["resources", "api", "config", "acount"], "x"), (["resources", "api", "options"], {"timeout_seconds": 0})],
     ),
 }  # fmt: skip
 """Example to a schema, a document of its own, and changes that an editor has to mark."""

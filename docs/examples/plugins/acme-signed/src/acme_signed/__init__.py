@@ -1,0 +1,1 @@
+"""An HTTP API with signed requests for AetherFlow."""
