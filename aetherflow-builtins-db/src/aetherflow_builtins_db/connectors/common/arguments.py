@@ -1,4 +1,7 @@
-"""What the arguments hold that drivers get as they are. One that no list has is code: nobody knows what it does."""
+"""What the arguments hold that drivers get as they are. One that no list has is code: nobody knows what it does.
+
+Files that name other files (`read_default_file`, `config_dir`) are in no list: nobody looks at what is in them.
+"""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -39,7 +42,7 @@ _PYMYSQL = _classes(
     "server_public_key ssl_disabled ssl_key_password ssl_verify_cert ssl_verify_identity compress ssl.cipher "
     "ssl.check_hostname ssl.verify_mode ssl.password",
     host="host unix_socket bind_address",
-    reads="read_default_file ssl_ca ssl_cert ssl_key ssl.ca ssl.capath ssl.cert ssl.key",
+    reads="ssl_ca ssl_cert ssl_key ssl.ca ssl.capath ssl.cert ssl.key",
 )
 _ORACLE = _classes(
     "user proxy_user password newpassword wallet_password access_token port protocol https_proxy_port service_name "
@@ -48,7 +51,7 @@ _ORACLE = _classes(
     "appcontext shardingkey supershardingkey connection_id_prefix sdu pool_boundary use_tcp_fast_open ssl_version "
     "program machine terminal osuser driver_name use_sni transaction_priority",
     host="host https_proxy debug_jdwp",
-    reads="wallet_location config_dir",
+    reads="wallet_location",
 )
 _EXASOL = _classes(
     "user password schema autocommit snapshot_transactions connection_timeout socket_timeout query_timeout compression "

@@ -125,6 +125,8 @@ class DuckDBConnector(SqlBase[Config, Options]):
             root.execute("SET arrow_large_buffer_size = true")  # allows more than 2 GiB of text in one batch
             for name in self.opts.extensions:
                 self._load_extension(root, name)
+            if self.ctx and self.ctx.settings.mode == "enterprise":  # SQL cannot set it again: some run programs
+                root.execute("SET allow_community_extensions = false")
         except duckdb.Error as error:
             root.close()
             raise self.failed("loading an extension", error) from error
@@ -137,8 +139,7 @@ class DuckDBConnector(SqlBase[Config, Options]):
         try:
             root.execute(f"LOAD {name}")
         except duckdb.Error:
-            root.execute(f"INSTALL {name}")
-            root.execute(f"LOAD {name}")
+            root.execute(f"INSTALL {name}; LOAD {name}")
 
     def open_session(self) -> "DuckDBPyConnection":
         """Open a session; the caller must pass it to `close_session`."""
@@ -195,8 +196,7 @@ class DuckDBConnector(SqlBase[Config, Options]):
 
     def is_missing(self) -> bool:
         """Whether the database is a file that does not exist yet."""
-        path = self.conf.path
-        return not is_memory(path) and not database_file(self, path).exists()
+        return not is_memory(self.conf.path) and not database_file(self, self.conf.path).exists()
 
     def probe(self) -> None:
         """Open the database read-only and run SELECT 1. A missing file is not created, only its folder is checked."""

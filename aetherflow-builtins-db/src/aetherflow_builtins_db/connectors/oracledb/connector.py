@@ -48,8 +48,11 @@ class Config(ServerConfig):
     )
     service_name: PlainText | None = Field(None, min_length=1, description="The service; `database` is the same.")
     sid: PlainText | None = Field(None, min_length=1, description="The SID, for databases without a service.")
-    config_dir: Annotated[str, AssetFile(folder=True)] | None = Field(
-        None, min_length=1, description="The folder of tnsnames.ora and sqlnet.ora, relative to the flow file."
+    config_dir: Annotated[str, AssetFile(folder=True), Holds.CODE] | None = Field(
+        None,
+        min_length=1,
+        description="The folder of tnsnames.ora and sqlnet.ora, relative to the flow file. They may name libraries and "
+        "wallets: under a policy of the administrator it is below `plugins.paths`.",
     )
     wallet_location: LocalFolder | None = Field(
         None, min_length=1, description="The folder of the wallet (ewallet.pem), relative to the flow file."

@@ -88,6 +88,14 @@ CODE = {
     "oracle, dsn": (db("oracledb", {"dsn": "config-file://SITE/in/x.json", "user": "u"}), QUERY, "config.dsn"),
     "engine of OpenSSL": (db("postgres", HERE, args(sslkey="SITE/in/x:k")), QUERY, "options.connect_args.sslkey"),
     "engine in url": (db("postgres", {"url": "postgresql://h/d?sslkey=x:k"}), QUERY, "config.url.sslkey"),
+    "option file": (db("mysql", HERE, args(read_default_file="SITE/in/x")), QUERY, "connect_args.read_default_file"),
+    "option file in url": (
+        db("sqlalchemy", {"url": "mysql+pymysql://u@127.0.0.1:9/d?read_default_file=SITE/in/x"}),
+        QUERY,
+        "config.url.read_default_file",
+    ),
+    "oracle, names": (db("oracledb", {**HERE, "config_dir": "SITE/in"}), QUERY, "config.config_dir"),
+    "oracle, names, too": (db("oracledb", HERE, args(config_dir="SITE/in")), QUERY, "options.connect_args.config_dir"),
     "server asks for files": (db("mysql", HERE, args(local_infile=True)), QUERY, "options.connect_args.local_infile"),
     "flags": (db("mysql", HERE, args(client_flag=128)), QUERY, "options.connect_args.client_flag"),
     "program of archives": (
@@ -124,11 +132,6 @@ CODE = {
     "any dialect": (db("sqlalchemy", {"url": "shillelagh://x"}), QUERY, "config.url"),
 }  # fmt: skip
 READS = {
-    "option file": (db("mysql", HERE, args(read_default_file="SITE/theirs/secret")), "connect_args.read_default_file"),
-    "option file in url": (
-        db("sqlalchemy", {"url": "mysql+pymysql://u@127.0.0.1:9/d?read_default_file=SITE/theirs/secret"}),
-        "config.url.read_default_file",
-    ),
     "passfile": (db("postgres", HERE, args(passfile="SITE/theirs/secret")), "connect_args.passfile"),
     "passfile in url": (db("postgres", {"url": "postgresql://h/d?passfile=SITE/theirs/secret"}), "config.url.passfile"),
     "key": (db("mysql", {**HERE, "ssl": {"key_file": "SITE/theirs/secret"}}), "config.ssl.key_file"),
@@ -199,8 +202,8 @@ def test_a_value_that_only_a_run_knows_is_refused_by_the_run(site: Site) -> None
 
 def test_a_link_does_not_lead_out(site: Site) -> None:
     (site.folder / "in/key").symlink_to(site.folder / "theirs/secret")
-    resource = db("mysql", HERE, args(read_default_file="SITE/in/key"))
-    refused(site, site.flow(resource, QUERY), "connect_args.read_default_file", "validate", "run")
+    resource = db("postgres", HERE, args(passfile="SITE/in/key"))
+    refused(site, site.flow(resource, QUERY), "connect_args.passfile", "validate", "run")
 
 
 def test_a_profile_is_held_to_the_policy(site: Site) -> None:
@@ -270,6 +273,33 @@ def test_what_the_administrator_names_may_be_used(site: Site) -> None:
 def test_what_harms_nobody_is_not_refused(site: Site, resource: dict[str, Any]) -> None:
     done = site.project.cli("validate", str(site.flow(resource, QUERY)))
     assert "AF1610" not in done.out + done.err
+
+
+SWITCH = "SELECT current_setting('allow_community_extensions') AS allowed"
+"""Extensions of anyone, of which some run programs: `LOAD shellfs`."""
+
+
+def test_sql_of_duckdb_loads_no_extension_of_anyone(site: Site) -> None:
+    duckdb = {"kind": "db", "driver": "duckdb", "config": {}}
+    for policy, condition in ((True, "false"), (False, "true")):
+        if not policy:
+            site.policy.unlink()
+        steps = [
+            {"id": "a", "type": "db_fetch_small", "inputs": {"resource": "r", "sql": SWITCH}},
+            {"id": "b", "type": "assert", "inputs": {"condition": f"steps.a.first.allowed == {condition}"}},
+        ]
+        document = {
+            "version": 1,
+            "flow": {"id": "one"},
+            "resources": {"r": duckdb},
+            "jobs": [{"id": "a", "steps": steps}],
+        }
+        done = site.project.cli("run", str(site.project.write(json.dumps(document))))
+        assert done.code == 0, done
+    again = {"type": "db_execute", "inputs": {"resource": "r", "sql": "SET allow_community_extensions = true"}}
+    site.policy.write_text(POLICY.format(site=site.folder))
+    done = site.project.cli("run", str(site.flow(duckdb, again)))
+    assert (done.code, "Cannot change allow_community_extensions" in done.out + done.err) == (1, True), done
 
 
 def test_without_a_policy_nothing_is_refused(site: Site) -> None:
