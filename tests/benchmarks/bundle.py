@@ -53,7 +53,7 @@ def main() -> int:
             path = folder / "release" / f"d{number % FOLDERS:02}" / f"f{number:05}.sql"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"select {number};\n")
-        store = BundleStore(folder / "work", "bench")
+        store = BundleStore(folder / "work/bench")
         wanted = SyncRequest("bundle.yaml", {"type": "filesystem"}, {})
 
         def synced() -> SyncResult:

@@ -33,7 +33,7 @@ def prepare(folder: Path) -> None:
         assert main(["run", f"{name}.yaml", "--run-id", "r", "-q"]) == 0
         copied: list[tuple[Path, tuple[str, ...]]] = []
         copied.append((folder / f"state/{name}.sqlite", ("runs", "job_runs", "step_runs")))
-        copied.append((folder / "root/registry.sqlite", ("runs",)))
+        copied.append((folder / "root/engine/registry.sqlite", ("runs",)))
         for path, tables in copied:
             with sqlite3.connect(path) as db:
                 for table in tables:

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aetherflow.core.runtime.workspace.places import bundle_stores
+
 if TYPE_CHECKING:
     from core_project import Project
-
-from typing import TYPE_CHECKING
 
 FLOW = "version: 1\nflow: {id: n}\njobs: [{id: a, steps: [{id: s, type: check_items, inputs: {items: [1]}}]}]\n"
 
@@ -35,7 +35,7 @@ def publish(project: "Project", tree: Mapping[str, str]) -> None:
 
 
 def store(project: "Project") -> Path:
-    return project.work / "bundles" / "nightly"
+    return bundle_stores(project.states, project.work) / "nightly"
 
 
 def tree(folder: Path) -> dict[str, str]:

@@ -21,7 +21,7 @@ def flow(project: "Project", flow_id: str, state: str = "") -> Path:
 
 
 def rows(project: "Project", sql: str) -> list[tuple[Any, ...]]:
-    with contextlib.closing(sqlite3.connect(project.states / "registry.sqlite")) as connection:
+    with contextlib.closing(sqlite3.connect(project.states / "engine/registry.sqlite")) as connection:
         return connection.execute(sql).fetchall()
 
 

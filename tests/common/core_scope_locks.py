@@ -22,7 +22,7 @@ OTHER = Owner("other", "o", 1)
 @contextlib.contextmanager
 def held(project: "Project", key: str) -> Iterator[None]:
     """Hold a lock as another run inside the block."""
-    store = LockStore(project.states / "locks.sqlite")
+    store = LockStore(project.states / "engine/locks.sqlite")
     try:
         store.acquire(key, OTHER)
         yield

@@ -74,11 +74,11 @@ class Wait(Step[Any]):
 
 
 def opened(project: "Project") -> LockStore:
-    return LockStore(project.states / "locks.sqlite")
+    return LockStore(project.states / "engine/locks.sqlite")
 
 
 def break_lock(states: Path) -> None:
-    with LockStore(states / "locks.sqlite") as store:
+    with LockStore(states / "engine/locks.sqlite") as store:
         assert store.break_lock("k", reason="to see what happens", actor="ann") is not None
 
 

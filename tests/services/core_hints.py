@@ -68,7 +68,7 @@ def killed(project: Project, run_id: str = "r", name: str = "flow.yaml") -> None
     change(project, "UPDATE runs SET status='RUNNING', finished_at=NULL")
     change(project, "UPDATE job_runs SET status='RUNNING', finished_at=NULL")
     change(project, "UPDATE step_runs SET status='RUNNING', finished_at=NULL, error=NULL, error_code=NULL")
-    with contextlib.closing(sqlite3.connect(project.states / "registry.sqlite")) as db, db:
+    with contextlib.closing(sqlite3.connect(project.states / "engine/registry.sqlite")) as db, db:
         db.execute("UPDATE runs SET status='RUNNING', ended_at=NULL")
 
 
@@ -647,7 +647,7 @@ def runs_of_before_the_upgrade(project: Project) -> tuple[Result, dict[str, str]
 
 
 def registry(project: Project, sql: str) -> None:
-    with contextlib.closing(sqlite3.connect(project.states / "registry.sqlite")) as db, db:
+    with contextlib.closing(sqlite3.connect(project.states / "engine/registry.sqlite")) as db, db:
         db.execute(sql)
 
 
@@ -743,7 +743,7 @@ def two_versions(project: Project) -> None:
 )
 def a_damaged_bundle(project: Project) -> Result:
     two_versions(project)
-    active = next(path for path in project.work.rglob("flow.yaml") if path.read_text().endswith("# 2\n"))
+    active = next(path for path in (project.states / "engine").rglob("flow.yaml") if path.read_text().endswith("# 2\n"))
     active.parent.chmod(0o755)
     active.chmod(0o644)
     active.write_text("version: 1\n")

@@ -16,6 +16,7 @@ import pytest
 import warm
 from aetherflow.core.bundle.store import BundleStore
 from aetherflow.core.bundle.verify import check_blobs, check_version
+from aetherflow.core.runtime.workspace.places import bundle_stores
 from torture_bench import Bench
 from torture_tier import SEED, full, sample, sized, suite
 
@@ -40,10 +41,10 @@ class Scene:
     def __init__(self, bench: Bench) -> None:
         self.folder = bench.folder / "bundle"
         self.folder.mkdir()
-        self.work = self.folder / "work"
+        work, self.states = self.folder / "work", self.folder / "state"
         (self.folder / "bundle.yaml").write_text(MANIFEST)
-        self.env = {**bench.env, "AETHERFLOW_WORK_ROOT": str(self.work)}
-        self.store = BundleStore(self.work, "b")
+        self.env = {**bench.env, "AETHERFLOW_WORK_ROOT": str(work), "AETHERFLOW_STATE_ROOT": str(self.states)}
+        self.store = BundleStore(bundle_stores(self.states, work) / "b")
 
     def publish(self, tree: dict[str, str]) -> None:
         shutil.rmtree(self.folder / "release", ignore_errors=True)
@@ -67,7 +68,7 @@ class Scene:
     def leavings(self) -> list[str]:
         """What an unfinished sync left."""
         staged = list(self.store.staged_dir.iterdir()) if self.store.staged_dir.is_dir() else []
-        return [str(path) for path in [*self.work.rglob(".aetherflow-*.part"), *staged]]
+        return [str(path) for path in [*self.states.rglob(".aetherflow-*.part"), *staged]]
 
     def require_whole(self) -> None:
         content = self.store.active()
@@ -84,8 +85,8 @@ def test_a_sync_killed_at_every_point(bench: Bench, before: dict[str, str] | Non
         scene.publish(before)
         assert scene.sync().returncode == 0
     else:
-        scene.work.mkdir()
-    shutil.copytree(scene.work, pristine, symlinks=True)
+        scene.states.mkdir()
+    shutil.copytree(scene.states, pristine, symlinks=True)
     scene.publish(NEW)
     done = scene.sync()
     assert done.returncode == 0, done.stderr
@@ -94,8 +95,8 @@ def test_a_sync_killed_at_every_point(bench: Bench, before: dict[str, str] | Non
     with suite(f"A1 F12 {'first' if before is None else 'second'}", 10) as counted:
         for point in points:
             with counted.case(f"kill at {point} of {number}"):
-                shutil.rmtree(scene.work)
-                shutil.copytree(pristine, scene.work, symlinks=True)
+                shutil.rmtree(scene.states)
+                shutil.copytree(pristine, scene.states, symlinks=True)
                 killed = scene.sync(str(point))
                 assert killed.returncode == -signal.SIGKILL, killed.stderr
                 found = scene.active_tree()
@@ -114,8 +115,8 @@ def _points(scene: Scene, pristine: Path) -> int:
     low, high = 1, 2048
     while low < high:  # the first number at which the sync is not killed any more
         middle = (low + high) // 2
-        shutil.rmtree(scene.work)
-        shutil.copytree(pristine, scene.work, symlinks=True)
+        shutil.rmtree(scene.states)
+        shutil.copytree(pristine, scene.states, symlinks=True)
         if scene.sync(str(middle)).returncode == 0:
             high = middle
         else:
@@ -127,12 +128,12 @@ def test_any_sequence_ends_with_a_version_that_the_source_had(bench: Bench) -> N
     """P12: changes, syncs, crashes, damaged blobs, syncs at the same time."""
     scene = Scene(bench)
     chance = random.Random(f"{SEED}-P12")
-    scene.work.mkdir()
+    scene.states.mkdir()
     with suite("P12", 10) as counted:
         for number in range(sized(2, 60)):
             with counted.case(f"sequence {number}"):
-                shutil.rmtree(scene.work)
-                scene.work.mkdir()
+                shutil.rmtree(scene.states)
+                scene.states.mkdir()
                 _sequence(scene, chance, sized(8, 30))
 
 

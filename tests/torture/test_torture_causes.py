@@ -163,8 +163,7 @@ def ranks(labs: Project, monkeypatch: pytest.MonkeyPatch, name: str, number: int
         if path.suffix in (".csv", ".yaml") or path.name in ("broken", "slow"):
             path.unlink()
     # the run index, too: it knows the runs of the state, and would refuse their ids
-    kept = [*labs.states.glob("nightly.sqlite*"), *labs.states.glob("registry.sqlite*")] if labs.states.exists() else []
-    for state in kept:
+    for state in (*labs.states.glob("nightly.sqlite*"), *labs.states.glob("engine/registry.sqlite*")):
         if state.is_file():
             state.unlink()
     lab = Lab(labs, monkeypatch, f"{SEED}-{name}-{number}")

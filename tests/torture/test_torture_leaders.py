@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 import warm
-from aetherflow.scheduler.ledger.places import ledger_place
+from aetherflow.scheduler.schedule.schedule import ledger_place
 from core_project import Project
 from server_project import OtherHost, keep_states_in, state_of
 from server_stores import SERVERS, ServerPlace, new_place

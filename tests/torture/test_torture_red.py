@@ -427,7 +427,7 @@ class Night:
 
     def _renew_index(self) -> None:
         """A newer version has had the run index."""
-        path = self.states / "registry.sqlite"
+        path = self.states / "engine/registry.sqlite"
         if not path.exists():
             return
         with contextlib.closing(sqlite3.connect(path)) as db:

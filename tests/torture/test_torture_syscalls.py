@@ -34,9 +34,9 @@ SQLITE_WORDS = (
     "journal mode stays",
 )
 """SQLite does not hand out errno; these are its words for it."""
-NOT_NEEDED = re.compile(r"\.d/logs/|/registry\.sqlite")
+NOT_NEEDED = re.compile(r"\.d/logs/|/registry\.sqlite|/state/engine\b(?!/locks)")
 """A run goes on without its logs, which are for people, and the registry, which is an index and is built anew."""
-SYNCED_TWICE = re.compile(r"fdatasync \d+<[^>]*/state>|openat .*/state\", O_RDONLY\|O_CLOEXEC\)")
+SYNCED_TWICE = re.compile(r"fdatasync \d+<[^>]*/state(/engine)?>|openat .*/state(/engine)?\", O_RDONLY\|O_CLOEXEC\)")
 """SQLite syncs the folder of its log file and ignores failures; `durable.connect` has done it before, and does not."""
 
 Target = tuple[Base, Call, list[Call]]

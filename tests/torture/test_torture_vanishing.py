@@ -124,7 +124,7 @@ def test_a_lock_store_that_vanishes(bench: Bench, change: Callable[[Path], None]
     with suite(f"V1 lock store, {change.__name__}", 5) as counted:
         for point in points:
             with counted.case(f"{change.__name__} at {point}, {names[point - 1]}"):
-                code = disturbed(bench, point, change, bench.states / "locks.sqlite")
+                code = disturbed(bench, point, change, bench.states / "engine/locks.sqlite")
                 if code is not None:
                     assert code != 0, f"the lock was lost, and the run ended SUCCESS; {bench.error_text()}"
                     assert "Traceback" not in bench.error_text(), bench.error_text()

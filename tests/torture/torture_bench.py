@@ -286,7 +286,9 @@ class Bench:
         digest = hashlib.sha256()
         for name in below(self.disk)[0]:
             ours = name.startswith("state/f.sqlite") or (name.startswith("work/f/") and name.split("/")[3:4] == ["r"])
-            ours |= name.startswith(("state/locks.sqlite", "state/registry.sqlite", "state/servers/", "lost+found"))
+            ours |= name.startswith(
+                ("state/engine/locks.sqlite", "state/engine/registry.sqlite", "state/servers/", "lost+found")
+            )
             if not ours:
                 digest.update(f"{name} {hashlib.sha256((self.disk / name).read_bytes()).hexdigest()}\n".encode())
         return digest.hexdigest()

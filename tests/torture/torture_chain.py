@@ -207,7 +207,7 @@ def _value(_root: Path, state: Path, rng: random.Random) -> str:
 
 def _registry(root: Path, _state: Path, rng: random.Random) -> str:
     names = ["event", "state_path", "flow_id", "run_id", "head", "log_size", "logs", "at", "chain"]
-    return _changed(root / "registry.sqlite", rng, {"heads": names})
+    return _changed(root / "engine/registry.sqlite", rng, {"heads": names})
 
 
 def _row(state: Path, rng: random.Random, table: str) -> tuple[list[str], list[Any]] | None:
@@ -291,7 +291,7 @@ def _log(root: Path, state: Path, rng: random.Random) -> str:
         runs = {row[0] for row in db.execute("SELECT run_id FROM runs WHERE status<>'RUNNING'")}
         known = {head: run for run, head in db.execute("SELECT run_id, chain FROM heads WHERE event='ended'")}
         latest = {run: head for head, run in known.items()}
-    with contextlib.closing(sqlite3.connect(root / "registry.sqlite")) as db:
+    with contextlib.closing(sqlite3.connect(root / "engine/registry.sqlite")) as db:
         seen = {head for (head,) in db.execute("SELECT head FROM heads WHERE event='ended'")}
     runs &= {run for run, head in latest.items() if head in seen}
     logs = state.with_name(f"{state.name}.d") / "logs"

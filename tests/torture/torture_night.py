@@ -24,7 +24,8 @@ from aetherflow.core.kernel.locks.records import Owner
 from aetherflow.core.kernel.locks.store import LockStore
 from aetherflow.core.runtime.notify import start
 from aetherflow.core.runtime.notify.start import SendRequest
-from aetherflow.core.runtime.sending.sender import KEY, send_all
+from aetherflow.core.runtime.sending.sender import send_all
+from aetherflow.core.runtime.workspace.places import SENDER
 from aetherflow.core.testing.failpoints import arm
 from aetherflow.scheduler.cli.app import main as scheduler_main
 from aetherflow.scheduler.document.reading import load_schedule
@@ -104,7 +105,7 @@ class Night:
         """Let no sender get its turn, and end those that wait for theirs."""
         side = durable.side_folder(start.book_of(self.bench.states))
         with LockStore(side / "locks.sqlite") as locks:
-            lease = locks.acquire(KEY, Owner("notify", "nobody"))
+            lease = locks.acquire(SENDER, Owner("notify", "nobody"))
             self.hushed = True
             try:
                 yield

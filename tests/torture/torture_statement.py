@@ -65,7 +65,7 @@ class SignedDays:
         """What the night has left so far is as 1.0.0 would have left it, and is migrated."""
         states, data = self.bench.folder / "state", "home/.local/state/aetherflow/state"
         as_of_1_0_0(self.bench.folder / "ledger.sqlite", "ledger/scheduler.sqlite")
-        as_of_1_0_0(states / "registry.sqlite", f"{data}/registry.sqlite")
+        as_of_1_0_0(states / "engine/registry.sqlite", f"{data}/registry.sqlite")
         as_of_1_0_0(states / f"{ITEMS[0]}.sqlite", f"{data}/good.sqlite")
         self._core("state", "migrate", str(states / f"{ITEMS[0]}.sqlite"))  # the next slot migrates the others
 

@@ -20,6 +20,7 @@ import pytest
 
 import warm
 from aetherflow.core.cli import main
+from aetherflow.core.runtime.workspace.engine_files import make_engine_folder
 from aetherflow.scheduler.cli import main as scheduler_main
 from old_data import OldData, Result, call, expected, expected_state, unpack
 
@@ -215,7 +216,7 @@ def test_the_lock_of_a_dead_process_is_free(data: OldData) -> None:
     assert shown(aetherflow("locks", "list", "--json"))["locks"] == []
     data.mend()
     assert aetherflow("resume", "locked-1", "-q").code == 0
-    locks = "home/.local/state/aetherflow/state/locks.sqlite"
+    locks = "home/.local/state/aetherflow/state/engine/locks.sqlite"
     tokens = data.rows(locks, "SELECT key, last FROM tokens ORDER BY key")
     assert tokens == [{"key": "dead.lock", "last": 2}, {"key": "released.lock", "last": 3}]
     assert data.noted("locked") == ["holds"], "the inner step before it is not repeated"
@@ -612,6 +613,8 @@ def test_a_migration_that_is_cut_off_is_done_anew(data: OldData, file: str, acti
         command = [sys.executable, "-m", module, *arguments]
         return warm.run(command, env=env, capture_output=True, timeout=60, check=False).returncode
 
+    if "locks" not in file:  # which is looked at where it is
+        make_engine_folder(data.states)
     path = data.folder / file
     before = {each: each.read_bytes() for each in path.parent.glob(f"{path.name}*") if each.is_file()}
     points = data.folder / "points"

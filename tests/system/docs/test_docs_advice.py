@@ -15,6 +15,7 @@ import pytest
 from advice import COMMANDS, FILES, Advice
 from advised_steps import DOCUMENTS, STEPS, TEMPLATE, Advised, flow_of
 from aetherflow.core.cli.app import main as core
+from aetherflow.core.runtime.workspace.places import bundle_stores
 from aetherflow.scheduler.cli.app import main as scheduler
 from core_project import Result
 
@@ -76,9 +77,9 @@ def a_database_where_0_x_had_it(project: "Project") -> str:
     return "aetherflow validate flow.yaml"
 
 
-def a_store_of_0_x(project: "Project") -> str:
+def a_copied_store(project: "Project") -> str:
     assert typed("aetherflow bundle sync -m bundle.yaml").code == 0
-    active = project.work / "bundles/b/active"
+    active = bundle_stores(project.states, project.work) / "b/active"
     active.unlink()
     active.mkdir()
     return "aetherflow bundle sync -m bundle.yaml"
@@ -90,7 +91,7 @@ def a_store_of_0_x(project: "Project") -> str:
         (writable_by_others, "chmod"),
         *([(of_somebody_else, "chown")] if os.geteuid() == 0 else []),
         (a_database_where_0_x_had_it, "mkdir"),
-        (a_store_of_0_x, "mv"),
+        (a_copied_store, "mv"),
     ],
 )
 def test_a_command_of_the_system_mends_it(

@@ -237,7 +237,7 @@ def the_state_of_the_engine(site: Site) -> Told:
 
 @attack("author", "AF5003")
 def the_store_of_bundles(site: Site) -> Told:
-    return run_of(site, flow("file_write", f"{{path: {STATE}/work/bundles/team/active, content: his}}"))
+    return run_of(site, flow("file_write", f"{{path: {STATE}/state/engine/bundles/work/team/active, content: his}}"))
 
 
 @attack("author", "AF1307")

@@ -33,7 +33,7 @@ PLACES = {
     ("contracts/kinds/archive.py", "zip"): "a format of archives",
     ("contracts/kinds/sql.py", "mysql"): "rules for text and comments, called after the database that made them",
     ("checks/host.py", "smb"): "a type of file system in /proc/mounts",
-    ("runtime/workspace/engine_files.py", "scheduler"): "a folder of the state root, which flows do not write to",
+    ("base/engine_files.py", "scheduler"): "the folder of ledgers, which every version finds under this name",
     ("runtime/notify/command.py", "external.process"): "a policy that denies programs to steps denies them to rules",
     ("runtime/resuming.py", "wrap"): "what the states of 1.0 hold for a run of a flow that stands in no file",
 }

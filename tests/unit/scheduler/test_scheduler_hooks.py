@@ -64,7 +64,7 @@ def test_a_ledger_of_1_0_has_no_notes(bench: "Bench", root: Path) -> None:
         if path.is_file():
             shutil.copy(path, bench.folder / path.name.replace("scheduler", "ledger"))
     known = KnownSchedule(bench.file, bench.folder / "ledger.sqlite")
-    note = root / "scheduler/schedules/a.json"
+    note = root / "engine/scheduler/schedules/a.json"
     note.parent.mkdir(parents=True)
     note.write_text(json.dumps({"document": str(known.document), "ledger": str(known.ledger)}))
     assert known_schedules(root) == [known]
@@ -176,7 +176,7 @@ def test_a_ledger_that_cannot_be_read_is_told_of(bench: "Bench", root: Path) -> 
 
 
 def test_notes_that_are_damaged_are_left_out(root: Path) -> None:
-    folder = root / "scheduler/schedules"
+    folder = root / "engine/scheduler/schedules"
     folder.mkdir(parents=True)
     for name, text in {"a": "{", "b": "[]", "c": json.dumps({"document": 1}), "d": "\0"}.items():
         (folder / f"{name}.json").write_text(text)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from aetherflow.core.base import durable as durable
     from aetherflow.core.base.actor import actor as actor
     from aetherflow.core.base.actor import hostname as hostname
+    from aetherflow.core.base.engine_files import LEDGERS as LEDGERS
+    from aetherflow.core.base.engine_files import engine_folder as engine_folder
     from aetherflow.core.base.errors import LostOwnershipError as LostOwnershipError
     from aetherflow.core.base.errors import PluginLoadError as PluginLoadError
     from aetherflow.core.base.location import DocPath as DocPath
@@ -115,12 +117,15 @@ if TYPE_CHECKING:
     from aetherflow.core.runtime.sending.sender import is_needed as is_needed
     from aetherflow.core.runtime.sending.sender import note_ledger as note_ledger
     from aetherflow.core.runtime.workspace.engine_files import EngineFiles as EngineFiles
+    from aetherflow.core.runtime.workspace.engine_files import make_engine_folder as make_engine_folder
+    from aetherflow.core.runtime.workspace.places import schedule_note as schedule_note
     from aetherflow.core.runtime.workspace.state_root import find_state_root as find_state_root
     from aetherflow.core.runtime.workspace.state_root import host_root as host_root
 
 _HOMES = {
     "base": "durable",
     "base.actor": "actor hostname",
+    "base.engine_files": "LEDGERS engine_folder",
     "base.errors": "LostOwnershipError PluginLoadError",
     "base.location": "DocPath format_path",
     "base.problems": "Problems Severity",
@@ -173,7 +178,8 @@ _HOMES = {
     "runtime.proof.evidence": "Evidence Tail chain_findings evidence_of root_chains root_tail state_chains",
     "runtime.resuming": "Resumes stands_in_no_file wrapped_path",
     "runtime.run_record": "Healed Place RunRecords WantedRun acknowledged resolved run_record",
-    "runtime.workspace.engine_files": "EngineFiles",
+    "runtime.workspace.engine_files": "EngineFiles make_engine_folder",
+    "runtime.workspace.places": "schedule_note",
     "runtime.workspace.state_root": "find_state_root host_root",
 }
 """Module, relative to `aetherflow.core`, to the names that are re-exported from it."""

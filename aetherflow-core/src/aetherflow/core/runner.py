@@ -36,6 +36,7 @@ from aetherflow.core.runtime.opening.opening import Opened, open_run
 from aetherflow.core.runtime.opening.prepare import PreparedFlow
 from aetherflow.core.runtime.run import IfBusy, Run, summary_of
 from aetherflow.core.runtime.subflow import InnerRuns, OuterRun
+from aetherflow.core.runtime.workspace.engine_files import make_engine_folder_of
 
 BUSY_POLL_SECONDS = 0.2
 
@@ -151,6 +152,7 @@ def _run(
     outer: OuterRun | None = None,
     lock_key: str | None = None,
 ) -> RunSummary:
+    make_engine_folder_of(flow.snapshot)
     store = StateStore(flow.state_path)
     lock = store.run_lock(flow.flow_id, run_id)
     try:
@@ -161,6 +163,7 @@ def _run(
         opened = _open(flow, store, run_id, inputs, options)
         if opened.ended:
             return _nothing_to_do(opened, store)
+        make_engine_folder_of(flow.snapshot, opened.places.work_root)
         run = Run(opened, store, INNER_RUNS, outer, lock_key)
         return run.execute(observers, _facts(opened, trigger, outer), if_busy)
     except store.errors as error:  # transitions report their own; this is a read of a damaged file

@@ -150,7 +150,7 @@ def test_a_run_that_was_cut_off_keeps_its_version_until_somebody_resumes_it(
         assert bundle.rows("SELECT status FROM runs") == [(status,)]
         flow.write_text(FLOW + "      - {id: t, type: external.process, inputs: {command: ['true']}}\n")
     assert "KEPT: version" in told
-    (store,) = bundle.folder.rglob("bundles/nightly/versions")
+    (store,) = bundle.states.glob("engine/bundles/*/nightly/versions")
     for version in store.glob("*.json"):
         version.rename(version.with_suffix(".gone"))
     refused = run(bundle, "--run-id", "r1", code=4)
@@ -366,7 +366,7 @@ def test_a_manifest_is_explained(bundle: "Project") -> None:
     text = bundle.command("explain", "bundle.yaml").out
     assert "Manifest: bundle.yaml" in text
     assert canary not in told.out + text
-    assert not (bundle.work / "bundles").exists()
+    assert not (bundle.states / "engine").exists()
     assert (
         "the manifest has no value 'bundle.sorce'"
         in bundle.command("explain", "bundle.yaml", "--value", "bundle.sorce").err

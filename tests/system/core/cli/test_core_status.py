@@ -36,7 +36,7 @@ from aetherflow.core.api import Acknowledged, NeedsPerson, hookimpl
 
 @hookimpl
 def aetherflow_needs_person(state_root):
-    assert (state_root / "registry.sqlite").exists()
+    assert (state_root / "engine/registry.sqlite").exists()
     yield NeedsPerson("MISSED", "hr", 1_000_000, "host down", slot="2026-11-24T00:15:00Z", commands=("run hr",))
     yield NeedsPerson("FAILED", "item", 2_000_000, run_id="r", flow_id="f", holds_up=("report (due 06:00)",), owner="x")
     yield NeedsPerson("LATE", "slow", 3_000_000, acknowledged=Acknowledged("ada", 1, "known", 99_999_999_999_999))

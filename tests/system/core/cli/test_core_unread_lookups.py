@@ -97,10 +97,10 @@ def is_taken_by_the_installer(command: str) -> None:
 
 def test_a_newer_index(ran: "Project") -> None:
     fail(ran)
-    command = make_newer(ran.states / "registry.sqlite")
+    command = make_newer(ran.states / "engine/registry.sqlite")
     for state in ran.states.glob("f*.sqlite"):
         state.unlink()  # the runs are known to the index alone
-    are_red(ran, ran.states / "registry.sqlite", "schema 99", [command])
+    are_red(ran, ran.states / "engine/registry.sqlite", "schema 99", [command])
     is_taken_by_the_installer(command)
 
 
@@ -152,7 +152,9 @@ def test_a_full_disk(ran: "Project") -> None:
             while file.write(b"x" * 4096):
                 pass
         assert ran.command("run", "flow.yaml", "--run-id", "r2", "-q").code == 4
-        are_red(ran, ran.states, "disk full", [f"df -h {ran.states}"])
+        are_red(ran, ran.states, "disk full", [f"df -h {ran.states}/engine"], others=LOOKUPS[:0])
+        for command in LOOKUPS:
+            assert "disk full" in (looked := ran.command(*command)).err, looked
         assert "100%" in typed(ran, f"df -h {ran.states}").stdout
         (ran.states / "filler").unlink()
         rows = json.loads(ran.command("status", "--json").out)["needs_person"]

@@ -297,7 +297,7 @@ def test_the_seed_example(bench: "Bench") -> None:
     bench.flow(["bash", "-lc", "echo hello from aetherflow"])
     bench.write('timezone: Europe/Berlin\n\nitems:\n  - id: nightly\n    cron: "0 2 * * *"\n    flow_yaml: flow.yaml\n')
     assert "ended with SUCCESS" in bench.command("run-item", "scheduler.yaml", "nightly")
-    (ledger,) = bench.folder.glob("state/scheduler/scheduler-????????.sqlite")
+    (ledger,) = bench.folder.glob("state/engine/scheduler/scheduler-????????.sqlite")
     assert ledger.stat().st_mode & 0o077 == 0
     assert bench.command("tick", "scheduler.yaml", "-q") == ""
     found = answer(bench, "status", "scheduler.yaml")

@@ -130,7 +130,7 @@ def test_no_kill_leaves_an_item_of_nobody(bench: "Bench") -> None:
     for left in bench.folder.glob("ledger.sqlite-*"):
         left.unlink()
     shutil.rmtree(bench.folder / "ledger.sqlite.d")
-    shutil.rmtree(bench.folder / "state/scheduler")  # where the ledger is is noted once: the points are the same again
+    shutil.rmtree(bench.folder / "state/engine")  # where the ledger is is noted once: the points are the same again
     number = names.index("committed sync items") + 1
     bench.command("tick", "real/scheduler.yaml", "-q", code=-9, AETHERFLOW_TESTS_FAILPOINT=str(number))
     assert files(bench) == {str(bench.folder / "real/scheduler.yaml")}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aetherflow.core.runtime.workspace.engine_files import make_engine_folder
 from aetherflow.scheduler.audit.audit import audit
 from aetherflow.scheduler.ledger.pruning import prune
 from aetherflow.scheduler.time.clock import from_ms
@@ -102,6 +103,7 @@ def test_nobody_runs_again_what_was_forgotten(known: "Bench") -> None:
 
 def test_a_kill_in_the_middle_leaves_nothing_that_is_thought_lost(known: "Bench") -> None:
     names = known.folder / "points"
+    make_engine_folder(known.folder / "state")
     copy = (known.folder / "ledger.sqlite").read_bytes()
     known.command("prune", "scheduler.yaml", "--before", BEFORE, AETHERFLOW_TESTS_FAILPOINT=f"log:{names}")
     points = names.read_text().splitlines()

@@ -16,7 +16,7 @@ import pytest
 import warm
 from aetherflow.core.cli import main as core
 from aetherflow.scheduler.cli.app import main
-from aetherflow.scheduler.ledger.places import ledger_place
+from aetherflow.scheduler.schedule.schedule import ledger_place
 from core_project import Project
 from db_places import new_database
 from scheduler_bench import Bench
@@ -190,7 +190,7 @@ def test_a_schedule_is_moved_with_its_states(
     assert core(["state", "copy", NAME, str(back)]) == 0
     (before.folder / "aetherflow.yaml").unlink()
     monkeypatch.setenv("AETHERFLOW_STATE_ROOT", str(back))
-    assert (back / "scheduler" / ledger.name).exists()
+    assert (back / "engine/scheduler" / ledger.name).exists()
     assert counts(capsys, "2026-03-02") == {"SUCCESS": 1}
 
 

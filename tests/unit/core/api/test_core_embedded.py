@@ -11,6 +11,7 @@ from core_bundle_store import FLOW, MANIFEST, publish
 from aetherflow.core import exception
 from aetherflow.core.api import ParquetSupportMissing, ReportTooLargeError, RunFailedError, Settings, StepInputError
 from aetherflow.core.runner import run_flow
+from aetherflow.core.runtime.workspace.places import bundle_stores
 from aetherflow.core.validation import validate_flow_dict, validate_flow_yaml
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def test_a_flow_is_validated_with_settings_and_in_a_bundle(project: "Project", m
     assert validate_flow_yaml("flow.yaml", bundle_manifest=manifest)["ok"]
     found = validate_flow_yaml("other.yaml", bundle_manifest=manifest, settings={"work_root": str(project.work / "b")})
     assert [item["code"] for item in found["errors"]] == ["semantic:unknown_step_type"]
-    assert (project.work / "b" / "bundles" / "nightly" / "active").is_symlink()
+    assert (bundle_stores(project.states, project.work / "b") / "nightly" / "active").is_symlink()
     assert (
         run_flow("flow.yaml", bundle_manifest=manifest, settings={"work_root": str(project.work)}).status == "SUCCESS"
     )

@@ -230,7 +230,7 @@ def test_delete_refuses(project: "Project") -> None:
         ({"path": "b"}, "not a file but a folder"),
         ({"path": ".", "recursive": True}, "holds this run"),
         ({"path": "..", "recursive": True}, "holds this run"),
-        ({"path": str(project.work), "recursive": True}, "of the engine's own"),
+        ({"path": str(project.work), "recursive": True}, "holds this run"),
         ({"path": "link"}, "symbolic link"),
         ({"path": "none", "missing_ok": False}, "no such file: none"),
         ({"path": "/etc/hostname"}, "outside the allowed folders"),

@@ -95,7 +95,7 @@ def test_files_are_read_only_and_scripts_can_be_run(bundle: "Project") -> None:
     root = Path(document(bundle, "sync")["local_root"])
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in root.rglob("*") if path.is_file()}
     assert modes == {"flow.yaml": 0o400, "profiles.yaml": 0o400, "a.sql": 0o400, "go.sh": 0o500}
-    for path in (bundle.work / "bundles").rglob("*"):
+    for path in (bundle.states / "engine").rglob("*"):
         assert not path.lstat().st_mode & 0o077 or path.is_symlink(), path
 
 

@@ -2,13 +2,12 @@
 
 import json
 import re
-import shlex
 import shutil
 import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
-from core_bundle_store import FLOW, MANIFEST, TREE, publish, store
+from core_bundle_store import FLOW, MANIFEST, TREE, publish, store, tree
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -72,46 +71,19 @@ def test_doctor_tells_a_state_that_no_run_could_open(old_state: "Project") -> No
     assert old_state.cli("doctor", "flow.yaml").code == 0
 
 
-@pytest.fixture
-def old_store(project: "Project", monkeypatch: pytest.MonkeyPatch) -> "Project":
-    """A bundle whose store is one of 0.x."""
+def test_an_old_store_is_not_used_and_stays_as_it_is(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
     project.enter(monkeypatch)
     publish(project, TREE)
     project.write(MANIFEST, "bundle.yaml")
-    root = store(project)
-    shutil.copytree(project.folder / "release", root / "active")
-    (root / "cache").mkdir()
-    (root / "fingerprints").mkdir()
-    snapshot = {"version": 1, "bundle_id": "nightly", "fingerprint": "ab" * 32, "created_at": 1.5, "files": []}
-    (root / "fingerprints" / f"{'ab' * 32}.json").write_text(json.dumps(snapshot))
-    latest = {"fingerprint": "ab" * 32, "snapshot": f"{'ab' * 32}.json", "updated_at": 1.5}
-    (root / "fingerprints" / "latest.json").write_text(json.dumps(latest))
-    return project
-
-
-@pytest.mark.parametrize(
-    "command",
-    ["run", "validate", "bundle sync", "bundle status", "bundle diff active latest", "bundle prune", "doctor"],
-)
-@pytest.mark.parametrize("latest", [True, False])
-def test_an_old_store_is_told_and_the_fix_mends_it(old_store: "Project", command: str, latest: bool) -> None:
-    if not latest:  # as the fix of 1.0 said
-        (store(old_store) / "fingerprints" / "latest.json").unlink()
-    argv = [*command.split(), "--bundle-manifest", "bundle.yaml"]
-    found = old_store.cli(*argv)
-    told = found.out + found.err
-    assert found.code == 4, told
-    assert "AF7003" in told
-    assert str(store(old_store)) in told
-    assert "a bundle store of AetherFlow 0.x" in told
-    assert "damaged" not in told
-    printed = re.search(r"do the same again: (mv .+)", told)
-    assert printed is not None
-    _, source, target = shlex.split(printed[1])
-    shutil.move(source, target)
-    assert old_store.cli("bundle", "sync", "--bundle-manifest", "bundle.yaml").code == 0
-    again = old_store.cli(*argv)
-    assert again.code == 0, again.out + again.err
+    old = project.work / "bundles" / "nightly"
+    shutil.copytree(project.folder / "release", old / "active")
+    (old / "fingerprints").mkdir()
+    (old / "fingerprints" / "latest.json").write_text(json.dumps({"fingerprint": "ab" * 32, "updated_at": 1.5}))
+    for command in ("bundle status", "doctor", "validate", "bundle sync", "run", "bundle diff active latest"):
+        done = project.cli(*command.split(), "--bundle-manifest", "bundle.yaml")
+        assert done.code == 0, done
+    assert tree(old / "active") == TREE
+    assert store(project).is_dir()
 
 
 PROCESS = """\

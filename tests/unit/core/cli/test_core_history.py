@@ -33,7 +33,7 @@ def test_a_run_of_another_host_is_judged_by_its_heartbeat(project: "Project") ->
             beat = time.time_ns() // 1_000_000 - age
             db.execute("UPDATE runs SET status='RUNNING', host='far-away', finished_at=NULL, heartbeat_at=?", (beat,))
             db.commit()
-        with contextlib.closing(sqlite3.connect(project.states / "registry.sqlite")) as db:
+        with contextlib.closing(sqlite3.connect(project.states / "engine/registry.sqlite")) as db:
             db.execute("UPDATE runs SET status='RUNNING', ended_at=NULL")
             db.commit()
         assert by_flow(status(project)) == {"f": expected}
@@ -43,7 +43,7 @@ def test_200_flows_with_a_state_file_each(project: "Project") -> None:
     flow(project, "f", OK)
     assert project.cli("run", "f.yaml", "--run-id", "r").code == 0
     project.state.rename(project.folder / "template")
-    (project.states / "registry.sqlite").unlink()
+    (project.states / "engine/registry.sqlite").unlink()
     expected = {"RUNNING": "interrupted", "SUCCESS": "ok", "FAILED": "failed", "UNKNOWN": "unknown"}
     statuses = [*expected, "INTERRUPTED"]
     words = {**expected, "INTERRUPTED": "interrupted"}
@@ -105,7 +105,7 @@ def test_the_command_that_migrates_a_state_works_when_it_is_typed(project: "Proj
 def test_a_run_whose_registry_was_lost_is_found(project: "Project") -> None:
     flow(project, "f", OK)
     assert project.cli("run", "f.yaml", "--run-id", "r").code == 0
-    with contextlib.closing(sqlite3.connect(project.states / "registry.sqlite")) as db:
+    with contextlib.closing(sqlite3.connect(project.states / "engine/registry.sqlite")) as db:
         db.execute("DELETE FROM runs")
         db.commit()
     assert "run r of flow f: SUCCESS" in project.cli("runs", "show", "r").out
@@ -117,7 +117,7 @@ def test_the_project_file_names_the_state_root(project: "Project", monkeypatch: 
     flow(project, "f", OK)
     assert project.cli("run", "f.yaml", "--run-id", "r").code == 0
     assert by_flow(status(project)) == {"f": "ok"}
-    assert (project.folder / "mine/registry.sqlite").exists()
+    assert (project.folder / "mine/engine/registry.sqlite").exists()
     elsewhere = project.folder / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)

@@ -14,7 +14,7 @@ def test_locks(project: "Project") -> None:
     assert "no locks are held" in project.cli("locks", "list").out
     assert not project.states.exists(), "looking creates nothing"
     assert project.cli("locks", "release", "k").code == 2
-    with LockStore(project.states / "locks.sqlite") as store:
+    with LockStore(project.states / "engine/locks.sqlite") as store:
         lease = store.acquire("load/k", Owner("f", "r"))
         document = json.loads(project.cli("locks", "list", "--json").out)
         assert (document["schema"], [each["key"] for each in document["locks"]]) == (1, ["load/k"])

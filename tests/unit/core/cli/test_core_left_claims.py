@@ -66,7 +66,7 @@ def test_so_it_is_with_one_that_was_killed(project: "Project", inbox: Path) -> N
     project.write(FIND)
     run(project, "one", fail="after")
     change(project, "UPDATE runs SET status='RUNNING', finished_at=NULL WHERE run_id='one'")
-    with contextlib.closing(sqlite3.connect(project.states / "registry.sqlite")) as db, db:
+    with contextlib.closing(sqlite3.connect(project.states / "engine/registry.sqlite")) as db, db:
         db.execute("UPDATE runs SET status='RUNNING', ended_at=NULL, open_claims=NULL")
     run(project, "two")
     assert told(project) == [("INTERRUPTED", "one", ["aetherflow resume one"])]

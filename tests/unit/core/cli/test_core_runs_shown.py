@@ -80,7 +80,7 @@ def test_the_last_heartbeat_tells_how_far_it_is(project: "Project") -> None:
     told |= {"items": {"done": 2, "total": 7}, "at": now - 4000}
     alive = f"status='RUNNING', host='far-away', finished_at=NULL, heartbeat_at={now}, progress='{json.dumps(told)}'"
     change(project, f"UPDATE runs SET {alive}")
-    with contextlib.closing(sqlite3.connect(project.states / "registry.sqlite")) as db:
+    with contextlib.closing(sqlite3.connect(project.states / "engine/registry.sqlite")) as db:
         db.execute("UPDATE runs SET status='RUNNING', ended_at=NULL")
         db.commit()
     text = "load.orders 2 of 7 items, 1,200,000 of 3,000,000 rows (40%), 84,000 rows/s"

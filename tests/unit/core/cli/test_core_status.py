@@ -32,7 +32,7 @@ def sql(path: Path, *statements: str) -> None:
 
 
 def registry(project: "Project", *statements: str) -> None:
-    sql(project.states / "registry.sqlite", *statements)
+    sql(project.states / "engine/registry.sqlite", *statements)
 
 
 # Runs
@@ -485,9 +485,9 @@ def test_a_state_that_knows_more_than_the_registry_decides(project: "Project") -
     assert project.cli("run", "f.yaml", "--run-id", "r").code == 1
     registry(project, "UPDATE runs SET status='RUNNING', ended_at=NULL")
     assert needs(project) == [("FAILED", "f")], "as after a kill between the two"
-    (project.states / "registry.sqlite").unlink()
+    (project.states / "engine/registry.sqlite").unlink()
     assert needs(project) == [("FAILED", "f")]
-    assert not (project.states / "registry.sqlite").exists()
+    assert not (project.states / "engine/registry.sqlite").exists()
 
 
 def test_flows_that_are_well_open_no_state_file(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
@@ -571,7 +571,7 @@ def test_a_resolved_run_needs_nobody_until_it_goes_on(project: "Project") -> Non
         assert project.cli("run", "f.yaml", "--run-id", run_id).code == 1
     assert project.cli("runs", "resolve", "two", "--as", "done", "--reason", "by hand").code == 0
     assert needs(project) == [], "an earlier failure of the same thing is settled with it"
-    (project.states / "registry.sqlite").unlink()
+    (project.states / "engine/registry.sqlite").unlink()
     assert needs(project) == []
     assert project.cli("resume", "two").code == 1
     assert needs(project) == [("FAILED", "f")]
@@ -624,6 +624,6 @@ def test_a_row_of_an_older_registry_is_brought_up_to_date_by_the_next_run(projec
     registry(project, "UPDATE runs SET status=NULL")
     assert needs(project) == [("FAILED", "f")], "the state file is asked"
     assert project.cli("run", "f.yaml", "--run-id", "s").code == 1
-    with contextlib.closing(sqlite3.connect(project.states / "registry.sqlite")) as db:
+    with contextlib.closing(sqlite3.connect(project.states / "engine/registry.sqlite")) as db:
         rows = db.execute("SELECT run_id, status FROM runs ORDER BY 1").fetchall()
     assert rows == [("r", "FAILED"), ("s", "FAILED")], "and need not be asked after the next run"

@@ -26,7 +26,7 @@ def open_runs(project: "Project") -> list[tuple[str, str | None]]:
 
 
 def without_registry(project: "Project") -> None:
-    for path in project.states.glob("registry.sqlite*"):
+    for path in project.states.glob("engine/registry.sqlite*"):
         path.unlink()
 
 
@@ -107,7 +107,7 @@ def test_a_registry_of_before_keeps_its_refused_starts_and_its_order(project: "P
     run(project, "bad", good=False)
     flow(project, "g", "jobs: nope\n")
     assert project.cli("run", "g.yaml").code == 2
-    path = project.states / "registry.sqlite"
+    path = project.states / "engine/registry.sqlite"
     with contextlib.closing(sqlite3.connect(path)) as db:
         db.executescript(
             "DROP INDEX runs_by_record; DROP INDEX runs_of_subject; DROP INDEX heads_of_state;"

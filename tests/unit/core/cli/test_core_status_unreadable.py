@@ -52,7 +52,7 @@ def test_the_default_root_may_be_missing(project: "Project", monkeypatch: pytest
 
 
 def test_a_registry_of_a_newer_engine(failed: "Project") -> None:
-    path = failed.states / "registry.sqlite"
+    path = failed.states / "engine/registry.sqlite"
     with contextlib.closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA user_version=99")
     is_red(failed, path, "schema 99")
@@ -74,7 +74,7 @@ def test_a_registry_that_cannot_be_opened_since_the_disk_is_full(
 
     monkeypatch.setattr(unreadable, "read_registry", full)
     monkeypatch.setattr(reading, "os", _Os(statvfs=lambda _: os.statvfs_result((1, 1, 1, 0, 0, 1, 1, 1, 0, 255))))
-    is_red(failed, failed.states / "registry.sqlite", "disk full")
+    is_red(failed, failed.states / "engine/registry.sqlite", "disk full")
 
 
 def test_what_can_be_read_is_not_red(project: "Project") -> None:

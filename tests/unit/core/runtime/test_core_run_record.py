@@ -71,7 +71,7 @@ def test_a_run_of_another_flow_with_the_same_id_is_not_meant(project: "Project")
 
 def test_without_a_registry_the_place_that_the_run_has_told_counts(project: "Project") -> None:
     path = run(project, good=True)
-    (project.states / "registry.sqlite").unlink()
+    (project.states / "engine/registry.sqlite").unlink()
     assert ask(project, WantedRun("r", flow_path=path)) is None
     found = ask(project, WantedRun("r", place=place(project), flow_path=path))
     assert found is not None

@@ -124,7 +124,7 @@ def test_defaults_are_those_of_the_contract_and_the_decisions(write: Write) -> N
     )
     assert (spec.enabled, spec.max_catch_up, spec.launcher) == (True, 10, "subprocess")
     assert schedule.spec.max_running == 4
-    assert schedule.state.parent == Path("state/scheduler").absolute()
+    assert schedule.state.parent == Path("state/engine/scheduler").absolute()
     assert schedule.state.name.startswith("scheduler-")
 
 
@@ -489,8 +489,12 @@ def test_the_item_of_an_id(write: Write) -> None:
 
 @pytest.mark.parametrize(
     "state",
-    ["registry.sqlite", "locks.sqlite", "notify.sqlite", "notify.sqlite.d/x.sqlite", "servers/db/x.sqlite"]
-    + ["scheduler/schedules/x.json"],
+    [
+        "engine/registry.sqlite",
+        "engine/notify.sqlite.d/x.sqlite",
+        "engine/scheduler/mine.sqlite",
+        "servers/db/x.sqlite",
+    ],
 )
 def test_no_ledger_is_one_of_the_engines_files(
     write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str], state: str

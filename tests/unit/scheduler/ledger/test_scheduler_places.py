@@ -9,10 +9,10 @@ from aetherflow.core.api import StateError
 from aetherflow.scheduler.ledger.copying import TABLES
 from aetherflow.scheduler.ledger.document_owner import check_owner
 from aetherflow.scheduler.ledger.epochs import Epochs
-from aetherflow.scheduler.ledger.places import ledger_place
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.schedule.policy import Status, Verdict
+from aetherflow.scheduler.schedule.schedule import ledger_place
 from aetherflow.scheduler.time.clock import Clock
 from file_as_server import use_file
 
@@ -21,7 +21,7 @@ ONE, TWO = Path("/srv/a/Nightly Loads.yaml"), Path("/srv/b/Nightly Loads.yaml")
 
 
 def test_each_document_has_a_ledger_of_its_own() -> None:
-    assert ledger_place(Path("/state"), ONE) == Path("/state/scheduler/Nightly Loads-ae4fd3cf.sqlite")
+    assert ledger_place(Path("/state"), ONE) == Path("/state/engine/scheduler/Nightly Loads-ae4fd3cf.sqlite")
     assert ledger_place(SERVER, ONE) == SERVER / "nightly_loads_ae4fd3cf"
     assert ledger_place(SERVER, TWO) != ledger_place(SERVER, ONE)
 

@@ -78,7 +78,8 @@ def test_what_another_process_writes_to_the_ledger_counts(looks: Looks) -> None:
 
 def test_what_is_written_to_the_registry_counts(looks: Looks) -> None:
     looks.look()
-    (looks.root / "registry.sqlite").write_bytes(b"")
+    (looks.root / "engine").mkdir()
+    (looks.root / "engine/registry.sqlite").write_bytes(b"")
     assert [looks.look(), looks.look()] == [1, 0]
 
 

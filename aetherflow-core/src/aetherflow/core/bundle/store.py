@@ -23,7 +23,6 @@ from aetherflow.core.base.owners import require_own
 from aetherflow.core.bundle import records
 from aetherflow.core.bundle.failures import BundleStoreError
 from aetherflow.core.bundle.records import Event, Highest, Latest, Pin, SourceSnapshot, Version
-from aetherflow.core.runtime.workspace.engine_files import BUNDLES
 
 CHUNK = 1 << 20
 FILE_MODE, SCRIPT_MODE = 0o400, 0o500
@@ -36,11 +35,11 @@ MANY_FILES = 64
 
 
 class BundleStore:
-    """The folder `<work root>/bundles/<bundle id>`."""
+    """The folder of a bundle, of the name of its id."""
 
-    def __init__(self, work_root: Path, bundle_id: str) -> None:
-        self.root = work_root / BUNDLES / bundle_id
-        self.bundle_id = bundle_id
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.bundle_id = root.name
         self.versions_dir = self.root / "versions"
         self.active_dir = self.root / "active"
         self.cache_dir = self.root / "cache"
@@ -97,9 +96,7 @@ class BundleStore:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise self._unusable(
-                f"{self.active_dir} is no link: it is of a bundle store of AetherFlow 0.x, or of a copy"
-            ) from error
+            raise self._unusable(f"{self.active_dir} is not a link: the bundle store is a copy") from error
         return target.name
 
     def has(self, content: str) -> bool:
@@ -180,8 +177,6 @@ class BundleStore:
 
     def latest(self) -> Latest | None:
         data = records.read_json(self.latest_path)
-        if isinstance(data, dict) and "content" not in data:
-            raise self._unusable(f"{self.root} is a bundle store of AetherFlow 0.x, which this version does not use")
         found: Latest | None = records.record(Latest, data, self.latest_path)
         return found
 

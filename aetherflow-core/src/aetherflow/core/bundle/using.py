@@ -24,7 +24,8 @@ from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.runtime.environment.bundle_layer import BundleLayer
 from aetherflow.core.runtime.environment.policy import catalog_for
 from aetherflow.core.runtime.environment.snapshot import Snapshot, build_snapshot
-from aetherflow.core.runtime.workspace.places import work_root as work_root_of
+from aetherflow.core.runtime.workspace.engine_files import bundle_store, make_engine_folder_of
+from aetherflow.core.runtime.workspace.places import work_root
 from aetherflow.core.runtime.workspace.store_places import state_root
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def using_bundle(
     *,
     allow_stale: bool = False,
     expect_fingerprint: str | None = None,
-    work_root: Path | None = None,
+    stores: Path | None = None,
     ambient: Mapping[str, str] | None = None,
     config: Path | None = None,
     overrides: Mapping[str, Any] | None = None,
@@ -64,7 +65,7 @@ def using_bundle(
     fingerprint, or the start of it, that the version must have. Every file of the version is verified by its hash.
     Unless `require`, what the manifest requires of the environment may be missing, and unless code of the bundle is
     run, a signature that the administrator's policy asks for. A run `run_id` that was cut off goes on with the version
-    that it began with, without a sync.
+    that it began with, without a sync. `stores` is the folder of its store in place of the engine's.
 
     Raises SpecError for the manifest, ConnectorError and BundleError for the source, BundleStoreError for a damaged
     store, FingerprintError, BundleSignatureError, UsageError.
@@ -74,8 +75,11 @@ def using_bundle(
     outside = build_snapshot(where, ambient=ambient, config=config, overrides=overrides, run_hooks=True)
     read = load_manifest(manifest, outside.limits)
     catalog, redactor = catalog_for(outside), outside.redactor()
-    root = work_root_of(str(work_root) if work_root else None, outside.settings, outside.env)
-    store = BundleStore(root, read.spec.bundle.id)
+    if stores is None:
+        make_engine_folder_of(outside)
+    work = work_root(None, outside.settings, outside.env)
+    own = bundle_store(outside, work, read.spec.bundle.id)
+    store = BundleStore(own if stores is None else stores / own.name)
     name = flow or read.spec.bundle.entry_flow
     if (why := why_unsafe(name)) is not None:
         raise UsageError(f"the flow {name!r} {why}; with a manifest it is a path in the bundle", fix="name it so")

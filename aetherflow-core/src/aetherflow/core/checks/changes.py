@@ -26,8 +26,12 @@ _TO_1_1 = (
         "nothing; or migrate state files before the first night: aetherflow state migrate FILE",
     ),
     InstallationChange(
-        "1.0 refuses migrated files (AF4001)",
-        "to go back, put the copies F.v2.bak and F.v1.bak into their places",
+        "registry, locks, notifications, ledgers and bundle stores are in engine/ under the state root",
+        "nothing: the first command that writes moves them; programs that back them up take that folder",
+    ),
+    InstallationChange(
+        "1.0 refuses migrated files (AF4001), and does not look into engine/",
+        "to go back, move its files back, and put the copies F.v2.bak and F.v1.bak into their places",
     ),
     InstallationChange(
         "status shows what needs a person; what ended badly before the upgrade is one line of it",

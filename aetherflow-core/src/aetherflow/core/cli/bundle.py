@@ -73,7 +73,7 @@ def sync(
     from aetherflow.core.cli.bundle_context import bundle_here
     from aetherflow.core.cli.flow_source import SyncProgress, remarks
 
-    here = bundle_here(bundle_manifest, work_root, config)
+    here = bundle_here(bundle_manifest, work_root, config, writing=True)
     progress = SyncProgress()
     try:
         done = here.sync(allow_stale=allow_stale_bundle, always=always, reason=reason.strip(), progress=progress)

@@ -69,7 +69,7 @@ def _checked(manifest: Path, paths: list[Path], config: Path | None, run_hooks: 
             try:
                 used = stack.enter_context(
                     using_bundle(
-                        manifest, work_root=root, config=config, run_hooks=run_hooks, require=False, progress=progress
+                        manifest, stores=root, config=config, run_hooks=run_hooks, require=False, progress=progress
                     )
                 )
             finally:

@@ -21,7 +21,7 @@ ManifestFileOption = Annotated[
 ]
 WorkRootOption = Annotated[
     Path | None,
-    typer.Option("--work-root", metavar="DIR", readable=False, help="Folder above the store, `bundles/`."),
+    typer.Option("--work-root", metavar="DIR", readable=False, help="Work root whose store it is."),
 ]
 ReasonOption = Annotated[str, typer.Option(metavar="TEXT", help="Why; recorded with your name.")]
 __all__ = ["BundleHere", "ConfigOption", "ManifestFileOption", "ReasonOption", "WorkRootOption", "bundle_here"]
@@ -80,18 +80,24 @@ def named(manifest: Path, work_root: Path | None = None, config: Path | None = N
     return [word for option, value in given.items() if value is not None for word in (option, str(value))]
 
 
-def bundle_here(manifest: Path, work_root: Path | None, config: Path | None) -> BundleHere:
-    """Read a manifest in the environment of its folder. Raises SpecError, UsageError."""
+def bundle_here(manifest: Path, work_root: Path | None, config: Path | None, *, writing: bool = False) -> BundleHere:
+    """Read a manifest in the environment of its folder; the store is to be changed with `writing`.
+
+    Raises SpecError, UsageError, StateError.
+    """
     from aetherflow.core.bundle.manifest import load_manifest
     from aetherflow.core.bundle.store import BundleStore
     from aetherflow.core.host.metadata import installed_plugins
     from aetherflow.core.runtime.environment.snapshot import build_snapshot
+    from aetherflow.core.runtime.workspace.engine_files import bundle_store, make_engine_folder_of
     from aetherflow.core.runtime.workspace.places import work_root as work_root_of
 
     installed_plugins()  # before any model is built: it spares pydantic its own scan of distributions
     snapshot = build_snapshot(manifest.absolute().parent, config=config, run_hooks=True)
     read = load_manifest(manifest, snapshot.limits)
     root = work_root_of(str(work_root) if work_root else None, snapshot.settings, snapshot.env)
-    store = BundleStore(root, read.spec.bundle.id)
+    if writing:
+        make_engine_folder_of(snapshot, root)
+    store = BundleStore(bundle_store(snapshot, root, read.spec.bundle.id))
     words = named(manifest, None, config), named(manifest, work_root, config)
     return BundleHere(read, snapshot, store, root, *words)

@@ -37,7 +37,7 @@ def activate(
 
     from aetherflow.core.cli.bundle_context import bundle_here
 
-    here = bundle_here(bundle_manifest, work_root, config)
+    here = bundle_here(bundle_manifest, work_root, config, writing=True)
     with here.store.locked():
         back = shlex.join(["aetherflow", "bundle", "activate", version, "--reason", "TEXT", *here.named])
         _activate(here, version, "activate", back, reason.strip(), as_json=as_json)
@@ -58,7 +58,7 @@ def rollback(
 
     from aetherflow.core.cli.bundle_context import bundle_here
 
-    here = bundle_here(bundle_manifest, work_root, config)
+    here = bundle_here(bundle_manifest, work_root, config, writing=True)
     with here.store.locked():
         back = shlex.join(["aetherflow", "bundle", "rollback", "--reason", "TEXT", *here.named])
         _activate(here, "previous", "rollback", back, reason.strip(), as_json=as_json)
@@ -111,7 +111,7 @@ def prune(
     from aetherflow.core.bundle.prune import prune as prune_store
     from aetherflow.core.cli.bundle_context import bundle_here
 
-    store = bundle_here(bundle_manifest, work_root, config).store
+    store = bundle_here(bundle_manifest, work_root, config, writing=True).store
     removed = prune_store(store, keep, dry_run=dry_run)
     if as_json:
         report: dict[str, Any] = {"bundle_id": store.bundle_id, "dry_run": dry_run, "versions": removed.versions}

@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from aetherflow.core.base import durable
-from aetherflow.core.base.engine_files import REGISTRY, STORES
+from aetherflow.core.base.engine_files import REGISTRY, STORES, engine_folder
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.state.reading import DAMAGE, HEADER, newer, unreadable
 from aetherflow.core.kernel.state.registry_file import read_registry
@@ -30,8 +30,9 @@ def unreadable_in(root: Path) -> dict[Path, StateError]:
         return {root: _missing(root)} if named else {}
     except OSError as error:
         return {root: unreadable(root, error, "state root")}
-    path = root / REGISTRY
-    if REGISTRY in names:
+    folder = engine_folder(root)
+    path, own = folder / REGISTRY, STORES if folder == root else ()
+    if durable.is_there(path):
         try:
             version = read_registry(root, lambda db: db.schema_version())
             return {path: newer(INDEX, path, version, SCHEMA_VERSION)} if version > SCHEMA_VERSION else {}
@@ -40,7 +41,7 @@ def unreadable_in(root: Path) -> dict[Path, StateError]:
                 return {path: unreadable(path, error, INDEX)}
     found = {}
     for name in sorted(names):
-        if name.endswith(".sqlite") and name not in STORES:
+        if name.endswith(".sqlite") and name not in own:
             try:
                 with (root / name).open("rb") as file:
                     file.read(len(HEADER))

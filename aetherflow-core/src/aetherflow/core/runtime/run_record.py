@@ -108,7 +108,7 @@ class RunRecords:
 
     def __init__(self, root: Path) -> None:
         """`root` is the state root."""
-        self._root, self._registry = root, durable.store_under(root, REGISTRY)
+        self._root, self._registry = root, durable.engine_store(root, REGISTRY)
         self._registered: _Facts = ()
         self._known: dict[str, list[_Known]] = {}
         self._files: dict[str, tuple[_Facts, dict[tuple[str, str], Trouble | None]]] = {}

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aetherflow.core.base import durable
-from aetherflow.core.base.engine_files import LOCKS
+from aetherflow.core.base.engine_files import ENGINE, LOCKS
 from aetherflow.core.base.errors import RunBusyError, StateError, UsageError
 from aetherflow.core.kernel.locks.store import BUSY_SECONDS
 from aetherflow.core.kernel.locks.store import LockStore as Locks
@@ -30,6 +30,7 @@ from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.values import to_json
 from aetherflow.core.runtime.adopting import adopt
 from aetherflow.core.runtime.proof.rechaining import KEPT, begin_chain, chained_anew, require_chain, seal_copied
+from aetherflow.core.runtime.workspace.engine_files import make_engine_folder
 
 _OF_RUNS = {
     "runs": "run_id",
@@ -80,7 +81,7 @@ def states_in(place: Path) -> list[Path]:
         return [place]
     found = []
     for folder, folders, files in os.walk(place):
-        folders[:] = sorted(name for name in folders if not name.endswith(".d"))
+        folders[:] = sorted(name for name in folders if name != ENGINE and not name.endswith(".d"))
         paths = [Path(folder, name) for name in sorted(files) if name.endswith(".sqlite")]
         found += [path for path in paths if _is_state(path)]
     if not found:
@@ -103,6 +104,8 @@ def copy_states(source: Path, target: Path) -> Copied:
     """
     if source == target:
         raise UsageError("both are the same", fix="name another place to copy to")
+    if not durable.in_server(target) and target.suffix != ".sqlite":
+        make_engine_folder(target)
     with ExitStack() as opened:
         copying = _Copying(states_in(source), target, opened)
         return copying.copy(source)
@@ -243,7 +246,7 @@ class _Copying:
 
     def _copy_tokens(self, source: Path) -> None:
         """The fencing tokens of locks: they never fall."""
-        places = [place if durable.server_at(place) is not None else place / LOCKS for place in (source, self._target)]
+        places = [durable.engine_store(place, LOCKS) for place in (source, self._target)]
         if not durable.is_there(places[0]) or not (durable.server_at(self._target) or self._target.is_dir()):
             return
         with Locks(places[0]), Locks(places[1]):  # both have tables of today

@@ -24,8 +24,7 @@ from aetherflow.core.embedding import (
 )
 from aetherflow.scheduler.document.freezing import Freezer, ItemTarget
 from aetherflow.scheduler.document.paths import expanded
-from aetherflow.scheduler.ledger.places import ledger_place
-from aetherflow.scheduler.schedule.schedule import Schedule
+from aetherflow.scheduler.schedule.schedule import Schedule, ledger_place
 from aetherflow.scheduler.schedule.spec import SchedulerFileSpec, SchedulerItemSpec
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -73,18 +72,19 @@ def read_schedule(path: str | Path) -> ReadDocument:
     if spec.state is not None and durable.in_server(spec.state):
         problems.add(_server_as_ledger(spec.state, document))
         return ReadDocument(document, None, problems, named)
-    state, policy = _state(whole, spec), administrator()
+    given = None if spec.state is None else (whole.parent / expanded(spec.state)).absolute()
+    state, policy = given or ledger_place(find_state_root(whole.parent, os.environ), whole), administrator()
     if not durable.in_server(state):
         at = document.source.value(("state",))
         problems.extend(place_findings(policy, ("roots", "state"), state, "state", at))
-        if spec.state is not None:
+        if given is not None:
             root = host_root(find_state_root(whole.parent, os.environ))
-            problems.extend(EngineFiles.beside_ledgers(root).findings(state, ("state",), at))
+            problems.extend(EngineFiles.under(root).findings(state, ("state",), at))
     strict = policy is not None and policy.enterprise
     problems.extend(findings(whole, "what runs, and when", strict=strict))
     if problems.errors:
         return ReadDocument(document, None, problems, named)
-    schedule = Schedule(whole, spec, tuple(frozen), state, tuple(problems.warnings), frozenset(freezer.paths.read))
+    schedule = Schedule(whole, spec, tuple(frozen), given, tuple(problems.warnings), frozenset(freezer.paths.read))
     return ReadDocument(document, schedule, problems, named)
 
 
@@ -145,12 +145,6 @@ def load_schedule(path: str | Path) -> Schedule:
     if found.schedule is None:
         raise SpecError(list(found.problems))
     return found.schedule
-
-
-def _state(path: Path, spec: SchedulerFileSpec) -> Path:
-    if spec.state is not None:
-        return (path.parent / expanded(spec.state)).absolute()
-    return ledger_place(find_state_root(path.parent, os.environ), path)
 
 
 def _server_as_ledger(state: str, document: Document) -> Problem:

@@ -10,9 +10,9 @@ from typing import Any
 from aetherflow.core.api import RunBusyError, StateError
 from aetherflow.core.embedding import durable
 from aetherflow.scheduler.ledger.known import document_of, known_schedules, ledgers_under
-from aetherflow.scheduler.ledger.places import ledger_place
 from aetherflow.scheduler.ledger.records import insert
 from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.schedule.schedule import ledger_place
 from aetherflow.scheduler.time.clock import Clock
 
 _SLOT = """item, slot, status, reason, run_id, batch, attempts, failures, trigger, host, owner, claimed_at,

@@ -4,19 +4,16 @@ Whoever starts slots writes it down in a small file each below the state root. A
 """
 
 import contextlib
-import hashlib
 import json
-import os
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from aetherflow.core.embedding import durable
+from aetherflow.core.embedding import LEDGERS, durable, engine_folder, schedule_note
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Schedule
 
-FOLDER = Path("scheduler", "schedules")
 _PREFIX = "ledger_"
 _NOTED = "SELECT value FROM meta WHERE name='document'"
 _OF_NEWEST_ITEM = "SELECT file FROM items WHERE file IS NOT NULL ORDER BY cursor DESC LIMIT 1"
@@ -41,8 +38,7 @@ def note_schedule(schedule: "Schedule") -> str | None:
 
 
 def _note(root: Path, known: KnownSchedule) -> None:
-    digest = hashlib.sha256(os.fsencode(known.ledger)).hexdigest()[:16]
-    path = durable.local_root(root) / FOLDER / f"{digest}.json"
+    path = schedule_note(_folder(root), known.ledger)
     text = json.dumps({"document": str(known.document), "ledger": str(known.ledger)}).encode()
     with contextlib.suppress(FileNotFoundError):
         if path.read_bytes() == text:
@@ -50,10 +46,15 @@ def _note(root: Path, known: KnownSchedule) -> None:
     durable.write_bytes(path, text)
 
 
+def _folder(root: Path) -> Path:
+    server = durable.server_at(root)
+    return engine_folder(root) if server is None else server.folder
+
+
 def known_schedules(root: Path) -> list[KnownSchedule]:
     """All whose ledger is there. What cannot be read is left out."""
     found = []
-    for path in sorted((durable.local_root(root) / FOLDER).glob("*.json")):
+    for path in sorted(schedule_note(_folder(root), root).parent.glob("*.json")):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             told = json.loads(path.read_bytes())
             found.append(KnownSchedule(Path(told["document"]), Path(told["ledger"])))
@@ -70,7 +71,7 @@ def known_schedules(root: Path) -> list[KnownSchedule]:
 def ledgers_under(root: Path) -> list[Path]:
     """The ledgers in a state root, or in a server. OSError."""
     if (server := durable.server_at(root)) is None:
-        return sorted((root / "scheduler").glob("*.sqlite"))
+        return sorted((engine_folder(root) / LEDGERS).glob("*.sqlite"))
     return [root / store.removeprefix(_PREFIX) for store in server.stores() if store.startswith(_PREFIX)]
 
 

@@ -1,33 +1,17 @@
 """Where the ledger of a schedule is: a file, or in the server that keeps the states of its runs."""
 
-import hashlib
-import os
-import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aetherflow.core.api import StateError
-from aetherflow.core.embedding import durable, host_root
+from aetherflow.core.embedding import durable, host_root, make_engine_folder
+from aetherflow.scheduler.schedule.schedule import ledger_place
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.ledger.store import Ledger
     from aetherflow.scheduler.schedule.schedule import Schedule
     from aetherflow.scheduler.time.clock import Clock
-
-_LONGEST = 16
-"""MariaDB has 64 characters for a name in all, with that of the resource's database."""
-
-
-def ledger_place(root: Path, document: Path) -> Path:
-    """The ledger of a document whose `state` names none; both are absolute. Two documents never share one.
-
-    In a server its name is part of that of a schema: the path of the document counts, which is the same on all hosts.
-    """
-    digest = hashlib.sha256(os.fsencode(document)).hexdigest()[:8]
-    if durable.in_server(root):
-        return root / f"{re.sub('[^a-z0-9]+', '_', document.stem.lower())[:_LONGEST]}_{digest}"
-    return root / "scheduler" / f"{document.stem}-{digest}.sqlite"
 
 
 def is_there(ledger: Path) -> bool:
@@ -43,10 +27,13 @@ def is_there(ledger: Path) -> bool:
 
 def open_ledger(schedule: "Schedule", clock: "Clock", *, read_only: bool = False) -> "Ledger":
     """The ledger of a schedule. StateError, also where its states were moved to a server without it."""
+    if not read_only:
+        make_engine_folder(host_root(schedule.state_root))
     if durable.server_at(schedule.state) is not None:
-        before = ledger_place(host_root(schedule.state.parent), schedule.path)
+        root = host_root(schedule.state_root)
+        before = ledger_place(root, schedule.path)
         if before.exists() and not is_there(schedule.state):
-            words = ["aetherflow", "state", "copy", str(before.parents[1]), str(schedule.state.parent)]
+            words = ["aetherflow", "state", "copy", str(root), str(schedule.state.parent)]
             message = f"{schedule.path} has its ledger in {before}, and there is none in {schedule.state.parent} yet"
             raise StateError(message, fix=f"copy it while no scheduler runs: {shlex.join(words)}")
 

@@ -1,7 +1,9 @@
 """The frozen schedule that the loop, the commands and the exports use."""
 
 import datetime as dt
+import hashlib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,10 +12,24 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from aetherflow.core.api import Problem, UsageError
-from aetherflow.core.embedding import as_given, did_you_mean, find_state_root
+from aetherflow.core.embedding import LEDGERS, as_given, did_you_mean, durable, engine_folder, find_state_root
 from aetherflow.scheduler.schedule.calendars import Days, Window
 from aetherflow.scheduler.schedule.spec import SchedulerFileSpec, SchedulerItemSpec
 from aetherflow.scheduler.time.cron import Cron
+
+_LONGEST = 16
+"""MariaDB has 64 characters for a name in all, with that of the resource's database."""
+
+
+def ledger_place(root: Path, document: Path) -> Path:
+    """The ledger of a document whose `state` names none; both are absolute. Two documents never share one.
+
+    In a server its name is part of that of a schema: the path of the document counts, which is the same on all hosts.
+    """
+    digest = hashlib.sha256(os.fsencode(document)).hexdigest()[:8]
+    if durable.in_server(root):
+        return root / f"{re.sub('[^a-z0-9]+', '_', document.stem.lower())[:_LONGEST]}_{digest}"
+    return engine_folder(root) / LEDGERS / f"{document.stem}-{digest}.sqlite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +91,8 @@ class Schedule:
     spec: SchedulerFileSpec
     items: tuple[Item, ...]
     """All items in the order of the document, including disabled ones."""
-    state: Path
-    """Absolute path of the ledger."""
+    named: Path | None
+    """The ledger that the document names, absolute; None if it names none."""
     warnings: tuple[Problem, ...] = ()
     read: frozenset[Path] = frozenset()
     """Files that were read with the document, absolute: those of holidays."""
@@ -85,6 +101,11 @@ class Schedule:
     def state_root(self) -> Path:
         """That of runs in the folder of the document. Raises what settings raise that cannot be used."""
         return find_state_root(self.path.parent, os.environ)
+
+    @property
+    def state(self) -> Path:
+        """The ledger, absolute; that of 1.0 until it was moved."""
+        return self.named or ledger_place(self.state_root, self.path)
 
     @property
     def enabled(self) -> frozenset[str]:

@@ -108,7 +108,7 @@ def test_a_step_waits_for_its_lock(project: "Project", wait_for: WaitFor) -> Non
 @pytest.mark.parametrize("settings", [{"AETHERFLOW_LOCK_STORE": "shared/l.sqlite"}, {}])
 def test_flows_of_one_lock_store_exclude_each_other(project: "Project", settings: dict[str, str]) -> None:
     project.flow(job(locked(ECHO % "hello")))
-    path = project.folder / "shared/l.sqlite" if settings else project.states / "locks.sqlite"
+    path = project.folder / "shared/l.sqlite" if settings else project.states / "engine/locks.sqlite"
     with LockStore(path) as store:
         store.acquire("k", OTHER)
         done = project.command("run", "flow.yaml", env=settings)

@@ -19,7 +19,7 @@ def test_a_run_waits_for_the_lock_of_its_flow(project: "Project", wait_for: Call
     flow(project, "{scope: flow}")
     with held(project, "flow/f"):
         process = project.start("run", "flow.yaml", "--if-busy", "wait")
-        store = LockStore(project.states / "locks.sqlite")
+        store = LockStore(project.states / "engine/locks.sqlite")
         wait_for(store.waiters)
         store.close()
         assert process.poll() is None
@@ -31,7 +31,7 @@ def test_a_wait_ends_with_a_signal(project: "Project", wait_for: Callable[..., N
     flow(project, "{scope: flow}")
     with held(project, "flow/f"):
         process = project.start("run", "flow.yaml", "--run-id", "r", "--if-busy", "wait")
-        store = LockStore(project.states / "locks.sqlite")
+        store = LockStore(project.states / "engine/locks.sqlite")
         wait_for(store.waiters)
         store.close()
         process.send_signal(signal.SIGTERM)

@@ -157,7 +157,7 @@ def test_who_accepted_it_is_recorded_in_the_state_and_in_the_index(kept: Kept) -
         if kept.server is not None:
             rows = place_of(kept.server).within(store, query)
         else:
-            file = kept.project.state if store == "state" else kept.project.states / "registry.sqlite"
+            file = kept.project.state if store == "state" else kept.project.states / "engine/registry.sqlite"
             with closing(sqlite3.connect(file)) as db:
                 rows = db.execute(query).fetchall()
         (told,) = [json.loads(value) for (value,) in rows if value.startswith("{")]
@@ -242,7 +242,7 @@ def test_an_older_copy_of_an_older_version_is_not_adopted_by_its_migration(proje
 def test_what_is_no_older_state_is_not_taken_for_one(project: "Project") -> None:
     """An index that is behind, or built again; runs that were acknowledged, pruned, forgotten, copied."""
     kept = Kept(project, None)
-    index = project.states / "registry.sqlite"
+    index = project.states / "engine/registry.sqlite"
     kept.run("r1")
     behind = index.read_bytes()
     kept.run("r2")

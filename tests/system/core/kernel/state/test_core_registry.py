@@ -35,11 +35,11 @@ def test_one_of_many_processes_moves_a_damaged_registry_aside(project: "Project"
     for number in range(6):
         flow(project, f"f{number}")
         assert project.cli("run", f"f{number}.yaml", "-q").code == 0
-    (project.states / "registry.sqlite").write_text("no database " * 500)
+    (project.states / "engine/registry.sqlite").write_text("no database " * 500)
     processes = [project.start("run", f"f{number}.yaml", "--run-id", "again") for number in range(6)]
     warned = [process.communicate(timeout=60)[1].count("was damaged") for process in processes]
     assert (sum(warned), [process.returncode for process in processes]) == (1, [0] * 6)
-    assert len(list(project.states.glob("registry.sqlite.damaged-*"))) == 1
+    assert len(list(project.states.glob("engine/registry.sqlite.damaged-*"))) == 1
     assert len(known(project)) == 6
     assert rows(project, "SELECT count(*) FROM runs WHERE run_id='again' AND status='SUCCESS'") == [(6,)]
 

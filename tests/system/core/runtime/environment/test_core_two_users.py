@@ -205,7 +205,7 @@ def test_s2_a_link_at_the_name_of_a_database(project: "Project", attacker: Attac
 
 
 def test_s2_a_bundle_store_made_beforehand(project: "Project", attacker: Attacker, shared: Path) -> None:
-    attacker(f"mkdir -p -m 777 {shared}/bundles/b1/versions")
+    attacker(f"mkdir -p -m 777 {shared}/bundles/b1/versions; touch {shared}/bundles/b1/.lock")
     source = project.folder / "source"
     source.mkdir()
     (source / "flow.yaml").write_text(PLAIN)

@@ -53,7 +53,7 @@ def test_a_receiver_that_hangs_delays_no_exit(hanging: "Project", wait_for: Call
     assert not (hanging.folder / "got").exists()
     (sender,) = senders(hanging)
     assert os.getsid(sender) == sender, "a session of its own: Ctrl-C and a closed terminal do not reach it"
-    log = str(hanging.states / "notify.sqlite.d/sender.log")
+    log = str(hanging.states / "engine/notify.sqlite.d/sender.log")
     held = {int(each.name): str(each.readlink()) for each in Path(f"/proc/{sender}/fd").iterdir()}
     assert (held[0], held[1], held[2]) == ("/dev/null", log, log)
     (hanging.folder / "go").touch()
@@ -81,7 +81,7 @@ def test_whoever_asks_for_it_waits_also_behind_others(hanging: "Project", wait_f
     hanging.command("run", "flow.yaml", "--run-id", "r2", "-q")
 
     def waiting() -> int:
-        with contextlib.closing(sqlite3.connect(hanging.states / "notify.sqlite.d/locks.sqlite")) as locks:
+        with contextlib.closing(sqlite3.connect(hanging.states / "engine/notify.sqlite.d/locks.sqlite")) as locks:
             return int(locks.execute("SELECT count(*) FROM waiters").fetchone()[0])
 
     wait_for(lambda: waiting() == 1)

@@ -60,7 +60,7 @@ def test_a_resource_of_a_flow_is_no_lock_store(project: "Project", monkeypatch: 
 def test_a_run_without_locks_creates_no_lock_store(project: "Project") -> None:
     project.flow(job("{id: s, type: check_items, inputs: {items: [1]}}"))
     assert project.cli("run", "flow.yaml").code == 0
-    assert not (project.states / "locks.sqlite").exists()
+    assert not (project.states / "engine/locks.sqlite").exists()
 
 
 # validate

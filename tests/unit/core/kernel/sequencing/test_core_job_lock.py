@@ -20,7 +20,7 @@ class Look(Step[Any]):
     """Writes down which locks are held; with `lose` it takes them away and waits until the run has seen it."""
 
     def run(self) -> None:
-        path = Path(self.ctx.env["AETHERFLOW_STATE_ROOT"]) / "locks.sqlite"
+        path = Path(self.ctx.env["AETHERFLOW_STATE_ROOT"]) / "engine/locks.sqlite"
         with contextlib.closing(sqlite3.connect(path, timeout=30)) as connection, connection:
             found = sorted(connection.execute("SELECT key, token FROM locks WHERE expires_at > 0"))
             with Path(self.ctx.env["EFFECTS"]).open("a") as file:

@@ -19,7 +19,7 @@ class Loser(Step[Any]):
     """Takes the locks of its own run away and waits until the run has seen it."""
 
     def run(self) -> None:
-        path = Path(self.ctx.env["AETHERFLOW_STATE_ROOT"]) / "locks.sqlite"
+        path = Path(self.ctx.env["AETHERFLOW_STATE_ROOT"]) / "engine/locks.sqlite"
         with contextlib.closing(sqlite3.connect(path, timeout=30)) as connection, connection:
             connection.execute("DELETE FROM locks")
         deadline = time.monotonic() + 60

@@ -38,7 +38,7 @@ def test_a_job_whose_lock_is_held_fails_alone(project: "Project") -> None:
 def test_no_lock_store_without_a_lock(project: "Project") -> None:
     flow(project, "{scope: none}")
     assert project.cli("run", "flow.yaml").code == 0
-    assert not (project.states / "locks.sqlite").exists()
+    assert not (project.states / "engine/locks.sqlite").exists()
 
 
 def test_a_step_that_was_started_with_the_end_of_another_does_not_begin_without_its_lock(

@@ -117,7 +117,7 @@ def test_the_backup_of_a_migration_replaces_no_other(project: "Project") -> None
 
 def test_a_database_of_something_else_is_not_taken_for_an_old_state(project: "Project") -> None:
     assert register(project.states, Registered("f", "r", str(project.state), "f.yaml", 1)) is None
-    registry = project.states / "registry.sqlite"
+    registry = project.states / "engine/registry.sqlite"
     before = registry.read_bytes()
     result = project.cli("state", "migrate", str(registry))
     assert (result.code, "AF4001" in result.err, "is no state file" in result.err) == (4, True, True)

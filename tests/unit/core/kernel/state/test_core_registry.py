@@ -30,7 +30,7 @@ def test_a_run_registers_itself_once(project: "Project") -> None:
     assert rows(project, "SELECT run_id, flow_id, state_path, flow_path FROM runs") == [
         ("r", "f", str(project.state), str(path))
     ]
-    assert (project.states / "registry.sqlite").stat().st_mode & 0o777 == 0o600
+    assert (project.states / "engine/registry.sqlite").stat().st_mode & 0o777 == 0o600
 
 
 def test_two_flows_on_one_state_file_and_one_run_id(project: "Project") -> None:
@@ -47,7 +47,7 @@ def test_without_a_registry_the_state_root_is_searched_and_nothing_written(proje
         flow(project, flow_id)
         assert project.cli("run", f"{flow_id}.yaml", "--run-id", "r").code == 0
     before = registry.known_flows(project.states)
-    (project.states / "registry.sqlite").unlink()
+    (project.states / "engine/registry.sqlite").unlink()
     (project.states / "other.sqlite").write_bytes(b"no database")
     names = sorted(path.name for path in project.states.iterdir())
     found = registry.known_flows(project.states)
@@ -64,7 +64,7 @@ def test_the_next_run_builds_a_missing_registry(project: "Project") -> None:
     for flow_id in ("f", "g"):
         flow(project, flow_id)
         assert project.cli("run", f"{flow_id}.yaml", "--run-id", "old").code == 0
-    (project.states / "registry.sqlite").unlink()
+    (project.states / "engine/registry.sqlite").unlink()
     assert project.cli("run", "f.yaml", "--run-id", "new").code == 0
     assert rows(project, "SELECT flow_id, run_id FROM runs ORDER BY 1, 2") == [("f", "new"), ("f", "old"), ("g", "old")]
 
@@ -76,7 +76,7 @@ def test_a_damaged_registry_is_a_warning_and_built_anew(project: "Project", dama
     flow(project, "g", outside)
     for flow_id in ("f", "g"):
         assert project.cli("run", f"{flow_id}.yaml", "--run-id", "old").code == 0
-    path = project.states / "registry.sqlite"
+    path = project.states / "engine/registry.sqlite"
     if damage == "text":
         path.write_text("no database " * 500)
     elif damage == "header":
@@ -135,25 +135,25 @@ def test_contention_is_no_damage(project: "Project", monkeypatch: pytest.MonkeyP
     warning = registry.register(project.states, Registered("f", "second", str(project.state), "/f.yaml", 1, "RUNNING"))
     assert warning is not None
     assert "cannot be written" in warning
-    assert list(project.states.glob("registry.sqlite.damaged*")) == []
+    assert list(project.states.glob("engine/registry.sqlite.damaged*")) == []
     assert rows(project, "SELECT flow_id FROM refused") == [("g",)]
 
 
 def test_a_registry_of_another_schema_is_no_damage(project: "Project") -> None:
     flow(project, "f")
     assert project.cli("run", "f.yaml", "--run-id", "first").code == 0
-    with contextlib.closing(sqlite3.connect(project.states / "registry.sqlite")) as connection:
+    with contextlib.closing(sqlite3.connect(project.states / "engine/registry.sqlite")) as connection:
         connection.execute("ALTER TABLE runs RENAME TO others")
     done = project.cli("run", "f.yaml", "--run-id", "second")
     assert (done.code, "cannot be written: no such table: runs" in done.err) == (0, True)
-    assert list(project.states.glob("registry.sqlite.damaged*")) == []
+    assert list(project.states.glob("engine/registry.sqlite.damaged*")) == []
 
 
 def test_one_moves_a_damaged_registry_aside(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
     """Of several that find the damage at once; what they enter is in the new one."""
     flow(project, "f")
     assert project.cli("run", "f.yaml", "--run-id", "first").code == 0
-    (project.states / "registry.sqlite").write_text("no database " * 500)
+    (project.states / "engine/registry.sqlite").write_text("no database " * 500)
     together, move_aside = threading.Barrier(4), registry._move_aside
 
     def moved(path: Path, enter: Callable[[], None]) -> Path | None:
@@ -173,7 +173,7 @@ def test_one_moves_a_damaged_registry_aside(project: "Project", monkeypatch: pyt
     for thread in threads:
         thread.join()
     assert sorted(warning is None for warning in warnings) == [False, True, True, True]
-    assert len(list(project.states.glob("registry.sqlite.damaged-*"))) == 1
+    assert len(list(project.states.glob("engine/registry.sqlite.damaged-*"))) == 1
     assert [run for (run,) in rows(project, "SELECT run_id FROM runs ORDER BY 1")] == ["first", "r0", "r1", "r2", "r3"]
 
 
@@ -207,7 +207,7 @@ def test_states_are_read_while_others_change_the_registry(project: "Project", mo
     as_of_1_0 = "UPDATE runs SET status=NULL WHERE run_id='r0'"
     killed = "UPDATE runs SET status='RUNNING', ended_at=NULL WHERE run_id='r0'"
     for change in (as_of_1_0, killed):
-        with contextlib.closing(sqlite3.connect(project.states / "registry.sqlite")) as connection, connection:
+        with contextlib.closing(sqlite3.connect(project.states / "engine/registry.sqlite")) as connection, connection:
             connection.execute(change)
         if change == as_of_1_0:
             assert project.cli("run", "f.yaml", "--run-id", "r2").code == 0
@@ -231,7 +231,7 @@ def test_a_registry_that_cannot_be_written_does_not_stop_a_run(project: "Project
 def test_a_registry_of_a_newer_engine_stays_as_it_is(project: "Project") -> None:
     flow(project, "f")
     assert project.cli("run", "f.yaml", "--run-id", "r").code == 0
-    with contextlib.closing(sqlite3.connect(project.states / "registry.sqlite")) as connection:
+    with contextlib.closing(sqlite3.connect(project.states / "engine/registry.sqlite")) as connection:
         connection.execute("PRAGMA user_version=9")
     result = project.cli("run", "f.yaml", "--run-id", "s")
     assert result.code == 0

@@ -80,7 +80,7 @@ def test_all_columns_are_copied(tmp_path: Path) -> None:
         for table, columns in OF_REFUSED.items():
             assert set(columns) == columns_of(registry, table) - ({"id"} if table == "acts" else set())
     Book(tmp_path).close()
-    with closing(durable.connect_to_read(tmp_path / "notify.sqlite", immutable=False)) as book:
+    with closing(durable.connect_to_read(tmp_path / "engine/notify.sqlite", immutable=False)) as book:
         for table, columns in OF_BOOK.items():
             assert set(columns) == columns_of(book, table) - {"seq"}
 

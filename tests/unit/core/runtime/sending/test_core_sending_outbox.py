@@ -272,7 +272,7 @@ def test_a_run_whose_process_is_gone_is_told_once(telling: "Telling") -> None:
     with closing(StateStore(state)) as store:
         query = "UPDATE runs SET status='RUNNING', finished_at=NULL, heartbeat_at=?"
         store.connection.execute(query, (time.time_ns() // 1_000_000,))
-    with closing(durable.connect(telling.project.states / "registry.sqlite", busy_seconds=1)) as db:
+    with closing(durable.connect(telling.project.states / "engine/registry.sqlite", busy_seconds=1)) as db:
         db.execute("UPDATE runs SET status='RUNNING', ended_at=NULL")
     assert is_needed(telling.requests[-1])
     assert telling.send() == ["interrupted its process ended without a word"]
@@ -287,7 +287,7 @@ def test_a_killed_run_that_is_over_is_noticed_once_though_the_clock_was_set_back
         ahead = time.time_ns() // 1_000_000 + 3_600_000
         query = "UPDATE runs SET status='RUNNING', finished_at=NULL, heartbeat_at=?"
         store.connection.execute(query, (ahead,))
-    with closing(durable.connect(telling.project.states / "registry.sqlite", busy_seconds=1)) as db:
+    with closing(durable.connect(telling.project.states / "engine/registry.sqlite", busy_seconds=1)) as db:
         db.execute("UPDATE runs SET status='RUNNING', ended_at=NULL")
     assert telling.send() == ["interrupted its process ended without a word"]
     telling.succeeds("--run-id", "r2")
@@ -305,7 +305,7 @@ def test_runs_that_were_killed_and_have_been_followed_by_a_good_one_are_told_as_
     with closing(StateStore(telling.project.state)) as store:
         query = "UPDATE runs SET status='RUNNING', finished_at=NULL, heartbeat_at=started_at+1 WHERE run_id<>'r3'"
         store.connection.execute(query)
-    with closing(durable.connect(telling.project.states / "registry.sqlite", busy_seconds=1)) as db:
+    with closing(durable.connect(telling.project.states / "engine/registry.sqlite", busy_seconds=1)) as db:
         db.execute("UPDATE runs SET status='RUNNING', ended_at=NULL WHERE run_id<>'r3'")
     gone, well = "interrupted its process ended without a word", "recovered it is well again"
     assert telling.send() == [gone, well]
@@ -322,7 +322,7 @@ def test_a_killed_run_that_is_noticed_after_a_later_failure_does_not_end_it(tell
     with closing(StateStore(telling.project.state)) as store:
         query = "UPDATE runs SET status='RUNNING', finished_at=NULL, heartbeat_at=started_at+1 WHERE run_id='r1'"
         store.connection.execute(query)
-    with closing(durable.connect(telling.project.states / "registry.sqlite", busy_seconds=1)) as db:
+    with closing(durable.connect(telling.project.states / "engine/registry.sqlite", busy_seconds=1)) as db:
         db.execute("UPDATE runs SET status='RUNNING', ended_at=NULL WHERE run_id='r1'")
     telling.fails("no", "--run-id", "r3")
     assert sorted(telling.send()) == ["failed no", "interrupted its process ended without a word"]

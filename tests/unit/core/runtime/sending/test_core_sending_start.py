@@ -73,7 +73,7 @@ def test_a_sender_has_the_environment_of_its_run(project: "Project", monkeypatch
 
 def test_the_log_of_senders_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = durable.side_folder(book_of(tmp_path)) / "sender.log"
-    log.parent.mkdir()
+    log.parent.mkdir(parents=True)
     log.write_bytes(b"x" * ((1 << 20) + 1))
     monkeypatch.setattr(durable, "spawn_detached", lambda argv, **given: 4711)
     assert start_sender(SendRequest(tmp_path, tmp_path), {}) == 4711

@@ -81,6 +81,15 @@ def swap_link(target: str, link: Path) -> None:
         folder.sync()
 
 
+def link_file(path: Path, target: Path) -> None:
+    """Give a file another name, or copy it where that is impossible; not synced, since `swap_dir` syncs the folder."""
+    hit(f"link {target.name}")
+    try:
+        os.link(path, target)
+    except OSError:  # another file system, or one without links
+        shutil.copy2(path, target)
+
+
 def move_file(path: Path, target: Path) -> None:
     """Move a file, replacing `target`; across file systems by a complete copy, after which the source is deleted."""
     with Folder(path.parent) as old, Folder(target.parent, mode=FOLDER_MODE) as new:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
 from aetherflow.core.base.durable.failpoint import hit
+from aetherflow.core.base.engine_files import engine_folder
 from aetherflow.core.base.errors import StateError
 
 T = TypeVar("T")
@@ -205,9 +206,9 @@ def server_at(path: Path) -> StoreServer | None:
     return server
 
 
-def store_under(root: Path, name: str) -> Path:
-    """The file of this name under a state root; a server that is named as the root keeps all of its stores itself."""
-    return root / name if server_at(root) is None else root
+def engine_store(root: Path, name: str) -> Path:
+    """The engine's file of this name under a state root; a server that is named as the root keeps its stores itself."""
+    return engine_folder(root) / name if server_at(root) is None else root
 
 
 def local_root(root: Path) -> Path:

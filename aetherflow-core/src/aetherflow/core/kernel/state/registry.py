@@ -58,7 +58,7 @@ def register(
     `claiming` are the runs of its flow that have open claims, itself among them if it has: given by one that ends, as
     is `sealed`. `state` is given by one that begins: OlderStateError if that lacks an end which is known here.
     """
-    path, enter = durable.store_under(root, REGISTRY), partial(_enter, root, run, claiming, sealed, state)
+    path, enter = durable.engine_store(root, REGISTRY), partial(_enter, root, run, claiming, sealed, state)
     try:
         try:
             enter()
@@ -130,7 +130,7 @@ def forget(root: Path, runs: Iterable[tuple[str, str, Path]]) -> None:
     from aetherflow.core.kernel.state.overview import healed_runs, settle_healed
     from aetherflow.core.kernel.state.refused import forget_healed
 
-    if not durable.is_there(durable.store_under(root, REGISTRY)):
+    if not durable.is_there(durable.engine_store(root, REGISTRY)):
         return
     same: dict[tuple[str, str], list[str]] = {}
     for flow_id, run_id, path in runs:
@@ -148,7 +148,7 @@ def forget(root: Path, runs: Iterable[tuple[str, str, Path]]) -> None:
 
 def let_logs_go(root: Path, flow_id: str, run_ids: Sequence[str], state_path: str) -> None:
     """Note that the logs of runs of a flow are about to be deleted in order: nobody is to miss them."""
-    if not durable.is_there(durable.store_under(root, REGISTRY)):
+    if not durable.is_there(durable.engine_store(root, REGISTRY)):
         return
     query, heads = "SELECT run_id, head FROM heads WHERE state_path=? AND flow_id=? AND run_id", dict[str, str]()
     with changing(root, "let logs go") as db:
@@ -181,7 +181,7 @@ def forget_files(root: Path, state_paths: Iterable[str], *, actor: str, host: st
     Of those that did not end well it is noted who did it, and why.
     """
     removed = 0
-    if not durable.is_there(durable.store_under(root, REGISTRY)):
+    if not durable.is_there(durable.engine_store(root, REGISTRY)):
         return removed
     note = (
         "INSERT INTO forgotten SELECT flow_id, run_id, state_path, status, ?, ?, ?, ? FROM runs "

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
 from aetherflow.core.base import durable
-from aetherflow.core.base.engine_files import REGISTRY, STORES
+from aetherflow.core.base.engine_files import ENGINE, REGISTRY
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.state.reading import HEADER, read_store, unreadable
 from aetherflow.core.kernel.state.records import now_ms
@@ -153,7 +153,7 @@ def read_registry(root: Path, query: Callable[[durable.Database], T]) -> T:
 
     An older one is migrated in memory; in a server, in its place.
     """
-    path = durable.store_under(root, REGISTRY)
+    path = durable.engine_store(root, REGISTRY)
 
     def select(db: durable.Database) -> T:
         if not 0 < (version := db.schema_version()) < SCHEMA_VERSION:
@@ -190,7 +190,7 @@ def shared_text(root: Path, name: str, first: str) -> str:
 
 
 def open_registry(root: Path) -> durable.Database:
-    path = durable.store_under(root, REGISTRY)
+    path = durable.engine_store(root, REGISTRY)
     db = durable.open_store(path, "registry", busy_seconds=BUSY_SECONDS)
     try:
         version = db.schema_version()
@@ -236,9 +236,10 @@ def scan(root: Path) -> Iterator[Registered]:
     if durable.server_at(root) is not None:
         yield from runs_in(root)
     for folder, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.endswith(".d"))  # logs and blobs beside a state
+        # beside a state are logs and blobs
+        folders[:] = sorted(name for name in folders if name != ENGINE and not name.endswith(".d"))
         for name in sorted(files):
-            if name.endswith(".sqlite") and name not in STORES:
+            if name.endswith(".sqlite"):
                 yield from runs_in(Path(folder, name))
 
 
@@ -247,8 +248,9 @@ def runs_in(path: Path) -> list[Registered]:
 
     def select(db: durable.Database) -> list[Registered]:
         if db.schema_version() != STATE_SCHEMA:
-            rows = db.execute("SELECT flow_id, run_id, ?, flow_path, started_at FROM runs", (str(path),))
-            return [Registered(*row) for row in rows]
+            # a registry has runs, too, without a fingerprint
+            query = "SELECT flow_id, run_id, ?, flow_path, started_at FROM runs WHERE fingerprint<>''"
+            return [Registered(*row) for row in db.execute(query, (str(path),))]
         upgraded = db.execute("SELECT value FROM meta WHERE name='migrated_at'").fetchone()
         found = [_as_stored(path, row, int(upgraded[0]) if upgraded else 0) for row in db.execute(_STORED)]
         return list(_in_order(found))

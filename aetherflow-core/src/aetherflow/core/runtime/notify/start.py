@@ -60,7 +60,7 @@ LOG_BYTES = 1 << 20
 
 def book_of(root: Path) -> Path:
     """Where senders keep what they took, and what became of it: a file, or the server that the state root names."""
-    return durable.store_under(root, NOTIFY)
+    return durable.engine_store(root, NOTIFY)
 
 
 def may_have_rules(project: Path | None) -> bool:

@@ -70,7 +70,7 @@ def check_against_registry(root: Path, path: Path, *, read_data: bool = False) -
         return []
     if (broken := first_broken_of(heads)) is not None:
         what = f"row {broken.seq} of heads ({broken.event}) is not what was written, or one before it was taken out"
-        return [StateFinding(what, str(durable.store_under(root, REGISTRY)))]
+        return [StateFinding(what, str(durable.engine_store(root, REGISTRY)))]
     own = read(path, heads_of)
     here = [head for head in heads if head.state_path == str(path)]
     # rows of before it was restored, or was begun anew, are of another file

@@ -27,6 +27,9 @@ from aetherflow.core.runtime.sending.book import Book, from_ms, to_ms
 from aetherflow.core.runtime.sending.collect import collect, has_open
 from aetherflow.core.runtime.sending.ledgers import Ledgers, LedgerSource
 from aetherflow.core.runtime.sending.reading import project_above
+from aetherflow.core.runtime.workspace.engine_files import make_engine_folder
+from aetherflow.core.runtime.workspace.places import SENDER
+from aetherflow.core.runtime.workspace.state_root import host_root
 
 if TYPE_CHECKING:
     from aetherflow.core.contracts.notification import Notification
@@ -36,7 +39,6 @@ if TYPE_CHECKING:
     from aetherflow.core.runtime.notify.rules import Rule
     from aetherflow.core.runtime.sending.in_hand import InHand
 
-KEY = "sender"
 LIMIT_SECONDS = 900.0
 """Time for which a sender stays to try again what a receiver did not take."""
 HARD_SECONDS = 300
@@ -56,6 +58,7 @@ def send_all(request: SendRequest, env: Mapping[str, str], *, stay: float = 0) -
     from aetherflow.core.kernel.locks.records import Owner
     from aetherflow.core.kernel.locks.store import LockStore
 
+    make_engine_folder(host_root(request.root))
     with LockStore(durable.store_beside(book_of(request.root), LOCKS)) as locks:
         if stay and any(each.alive for each in locks.waiters()):
             return
@@ -80,7 +83,7 @@ def send_all(request: SendRequest, env: Mapping[str, str], *, stay: float = 0) -
 
 def _key(root: Path) -> str:
     """In a server the locks of flows have names, too."""
-    return KEY if durable.server_at(root) is None else f"notifications {KEY}"
+    return SENDER if durable.server_at(root) is None else f"notifications {SENDER}"
 
 
 @contextmanager

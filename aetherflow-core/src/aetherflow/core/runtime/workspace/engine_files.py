@@ -1,21 +1,74 @@
 """Keeps what flows write apart from the engine's own files."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from aetherflow.core.base.engine_files import STORES
+from aetherflow.core.base.engine_files import ENGINE, STORES, engine_folder
 from aetherflow.core.base.errors import PathError
 from aetherflow.core.base.location import DocPath, Location, format_path
 from aetherflow.core.base.problems import Problem
-from aetherflow.core.kernel.yaml.loader import Document
-from aetherflow.core.runtime.environment.snapshot import Snapshot
-from aetherflow.core.runtime.workspace.places import SERVERS, default_state_root, in_server, work_root
+from aetherflow.core.runtime.workspace.places import (
+    BUNDLES,
+    MOVING,
+    SERVERS,
+    bundle_stores,
+    default_state_root,
+    in_server,
+    work_root,
+)
 
-LEDGERS, KNOWN_SCHEDULES = "scheduler", "schedules"
-"""Folder of ledgers under a state root; its folder of files that say where each ledger is."""
-BUNDLES = "bundles"
-"""Folder of bundle stores under a work root."""
+if TYPE_CHECKING:
+    from aetherflow.core.kernel.yaml.loader import Document
+    from aetherflow.core.runtime.environment.snapshot import Snapshot
+
+
+def make_engine_folder(root: Path, *work_roots: Path) -> None:
+    """Make the engine's folder in a state root, and move there what 1.0 kept in the roots. StateError.
+
+    Whoever writes to a state root calls it before; `root` is that of this host. Where nothing can be written, and
+    nothing is to be moved, it does nothing.
+    """
+    if not _is_made(root / ENGINE) and not _make_new(root / ENGINE, is_old=engine_folder(root) == root):
+        from aetherflow.core.runtime.workspace.engine_move import move_engine_files  # once in the life of a state root
+
+        move_engine_files(root)
+    for each in work_roots if _is_made(root / ENGINE) else ():
+        folder, old = bundle_stores(root, each), each / BUNDLES
+        if not _is_made(folder) and not _make_new(folder, is_old=any(old.glob("*/.lock"))):
+            from aetherflow.core.runtime.workspace.engine_move import move_bundles
+
+            move_bundles(old, folder)
+
+
+def _is_made(folder: Path) -> bool:
+    """Whether a folder is there with all that is moved to it; a Path would raise where it may not look."""
+    return os.path.exists(folder) and not os.path.exists(folder / MOVING)  # noqa: PTH110
+
+
+def _make_new(folder: Path, *, is_old: bool) -> bool:
+    """Make a folder, where that can be; False, and nothing, if what 1.0 made is to be moved there."""
+    if is_old or os.path.exists(folder / MOVING):  # noqa: PTH110
+        return False
+    from aetherflow.core.base import durable  # imports SQLite, which nothing needs that opens no store
+
+    with suppress(OSError):
+        durable.make_dir(folder)
+    return True
+
+
+def make_engine_folder_of(snapshot: "Snapshot", *work_roots: Path) -> None:
+    """Do so for a flow's environment."""
+    settings, env = snapshot.settings, snapshot.env
+    make_engine_folder(default_state_root(settings.state_root, env), work_root(None, settings, env), *work_roots)
+
+
+def bundle_store(snapshot: "Snapshot", work: Path, bundle_id: str) -> Path:
+    """Return the folder of a bundle's store; below the work root while one of 1.0 is still there."""
+    folder = bundle_stores(default_state_root(snapshot.settings.state_root, snapshot.env), work)
+    store, old = folder / bundle_id, work / BUNDLES / bundle_id
+    return store if store.exists() or _is_made(folder) or not (old / ".lock").exists() else old
 
 
 class EngineFiles(NamedTuple):
@@ -26,23 +79,21 @@ class EngineFiles(NamedTuple):
     folders: tuple[str, ...]
 
     @classmethod
-    def of(cls, snapshot: Snapshot) -> "EngineFiles":
+    def of(cls, snapshot: "Snapshot") -> "EngineFiles":
         """Return the engine's files of a flow's environment."""
-        settings, env = snapshot.settings, snapshot.env
-        root = default_state_root(settings.state_root, env)
-        stores = [root / name for name in STORES]
-        if settings.lock_store and not in_server(Path(settings.lock_store)):
-            stores.append(Path(settings.lock_store).expanduser())
-        folders = [root / LEDGERS, root / SERVERS, work_root(None, settings, env) / BUNDLES]
-        if snapshot.bundle is not None:
-            folders.append(snapshot.bundle.cache.parents[1])  # a command may name another work root
-        return cls(tuple(map(os.path.realpath, stores)), tuple(map(os.path.realpath, folders)))
+        locks = snapshot.settings.lock_store
+        found = cls.under(default_state_root(snapshot.settings.state_root, snapshot.env))
+        if locks and not in_server(Path(locks)):
+            return found._replace(stores=(*found.stores, os.path.realpath(Path(locks).expanduser())))
+        return found
 
     @classmethod
-    def beside_ledgers(cls, root: Path) -> "EngineFiles":
-        """Return the engine's files under a state root that no ledger may be."""
-        folders = [root / SERVERS, root / LEDGERS / KNOWN_SCHEDULES]
-        stores = [root / name for name in STORES]
+    def under(cls, root: Path) -> "EngineFiles":
+        """Return the engine's files under a state root."""
+        stores, folders = (
+            (root / ENGINE / name for name in STORES),
+            (root / ENGINE, root / ENGINE / BUNDLES, root / SERVERS),
+        )
         return cls(tuple(map(os.path.realpath, stores)), tuple(map(os.path.realpath, folders)))
 
     def met_by(self, path: Path, *, whole: bool = False) -> str | None:
@@ -65,7 +116,7 @@ class EngineFiles(NamedTuple):
         if (met := self.met_by(Path(path), whole=whole)) is not None:
             raise PathError(_text(path, met), fix="name another path")
 
-    def of_flow(self, document: Document, section: str, path: Path) -> list[Problem]:
+    def of_flow(self, document: "Document", section: str, path: Path) -> list[Problem]:
         """Return the finding for the `state` or the `workspace` of a flow, at the place that decides where it is."""
         what: DocPath = ("flow", section, "path" if section == "state" else "root")
         if what not in document.source.values:

@@ -6,7 +6,7 @@ Whoever asks may open them: what stands in a server leads there from then on.
 from collections.abc import Container
 from pathlib import Path
 
-from aetherflow.core.base.engine_files import LOCKS
+from aetherflow.core.base.engine_files import LOCKS, engine_folder
 from aetherflow.core.base.errors import UsageError
 from aetherflow.core.base.location import DocPath, Location
 from aetherflow.core.runtime.environment.project import Project
@@ -42,17 +42,19 @@ def state_path(given: str | None, flow_id: str, snapshot: Snapshot) -> Path:
     """`flow.state.path`, else the server of the project, else `<flow id>.sqlite` under the state root; absolute."""
     if given:
         return absolute_path(given)
-    return _under(state_root(snapshot), f"{flow_id}.sqlite")
+    root = state_root(snapshot)
+    return root if in_server(root) else root / f"{flow_id}.sqlite"
 
 
 def lock_store(snapshot: Snapshot, resources: Container[str] = ()) -> Path:
-    """The setting `lock_store`, else the server of the project, else `locks.sqlite` under the state root; absolute.
+    """The setting `lock_store`, else the server of the project, else `locks.sqlite` of the engine's files; absolute.
 
     The setting may name a resource of the project file. UsageError for one of the flow's own `resources`.
     """
     given = snapshot.settings.lock_store
     if not given:
-        return _under(state_root(snapshot), LOCKS)
+        root = state_root(snapshot)
+        return root if in_server(root) else engine_folder(root) / LOCKS
     if "/" not in given and given in snapshot.project.spec.resources:
         return state_in(snapshot, given, Location("AETHERFLOW_LOCK_STORE"))
     if "/" not in given and given in resources:
@@ -70,11 +72,3 @@ def _tell(snapshot: Snapshot) -> None:
 
 def _place(project: Project, path: DocPath) -> Location:
     return project.document.source.value(path) if project.document is not None else Location("")
-
-
-def _under(root: Path, name: str) -> Path:
-    if not in_server(root):
-        return root / name
-    from aetherflow.core.base import durable  # imports SQLite, which nothing needs that opens no store
-
-    return durable.store_under(root, name)
