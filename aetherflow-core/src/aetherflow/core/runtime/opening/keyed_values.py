@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import secrets
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 from aetherflow.core.base import durable
@@ -50,8 +51,10 @@ def _key(root: Path) -> bytes | None:
             return bytes.fromhex(shared_text(root, KEY_FILE, secrets.token_hex(_KEY_BYTES)))
         path = root / KEY_FILE
         if not path.exists():
-            with durable.AtomicFile(path) as file:
-                file.write(secrets.token_bytes(_KEY_BYTES))
+            with suppress(FileNotFoundError):  # another first run of this state root does the same at this moment
+                durable.remove_parts_of(path)  # of one that was killed
+                with durable.AtomicFile(path) as file:
+                    file.write(secrets.token_bytes(_KEY_BYTES))
         return path.read_bytes()
     except (OSError, sqlite3.Error, StateError):
         return None
