@@ -163,7 +163,7 @@ release: $(READY) ## build all twice and compare, check the wheels; bill of mate
 
 constraints: $(READY) ## resolve everything anew and write constraints.txt
 	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --universal --fork-strategy fewest --python-version 3.11 --no-annotate \
-	  --all-extras --group dev --group example --group fuzz --group bandit --group docs --custom-compile-command 'make constraints' \
+	  --all-extras --group dev --group example --group release --group fuzz --group bandit --group docs --custom-compile-command 'make constraints' \
 	  $(foreach name,aetherflow $(MEMBERS:/pyproject.toml=),--no-emit-package $(name)) \
 	  -o constraints.txt pyproject.toml $(MEMBERS)
 

@@ -5,6 +5,8 @@ pip takes every file, ours and the libraries, by the hashes in `locks/` and refu
 offers. The release is copied into the environment, so that you can add an extra later:
 `/opt/aetherflow/bin/python /opt/aetherflow/share/aetherflow/install.py excel`.
 
+Plugins of others, and all that they need, come by the hashes in a file of yours: `-r FILE`, which is kept, too.
+
 You need Python 3.11 or newer, and an index with the libraries. Without an index, put their wheels into a folder and set
 PIP_NO_INDEX=1 PIP_FIND_LINKS=/FOLDER.
 """
@@ -19,17 +21,30 @@ RELEASE = Path(__file__).resolve().parent
 LOCKS = RELEASE / "locks"
 ALWAYS = "aetherflow"
 KEPT = Path("share", "aetherflow")
-CHOSEN = "extras.txt"
+CHOSEN, OWN, OURS = "extras.txt", "own.txt", "ours.txt"
 
 
-def keep(folder: Path, extras: list[str]) -> None:
-    """Copy the release and the list of extras into the environment, for later additions and upgrades."""
+def keep(folder: Path, extras: list[str], own: str) -> None:
+    """Copy the release, the list of extras and your own requirements into the environment, for additions and upgrades.
+
+    `ours.txt` is for other calls of pip: as a constraint it leads every name of ours to the wheel that is kept.
+    """
     kept, new = folder / KEPT, folder / KEPT.with_name("aetherflow.new")
     shutil.rmtree(new, ignore_errors=True)
     shutil.copytree(RELEASE, new, ignore=shutil.ignore_patterns("*.tar.gz", "__pycache__", ".*"))
     (new / CHOSEN).write_text("".join(f"{name}\n" for name in extras), encoding="utf-8")
+    (new / OWN).write_text(own, encoding="utf-8")
+    names = {wheel.name: wheel.name.partition("-")[0].replace("_", "-") for wheel in sorted(new.glob("*.whl"))}
+    ours = "".join(f"{name} @ {(kept / wheel).as_uri()}\n" for wheel, name in names.items())
+    (new / OURS).write_text(ours, encoding="utf-8")
     shutil.rmtree(kept, ignore_errors=True)
     new.rename(kept)
+
+
+def kept_text(folder: Path, name: str) -> str:
+    """What an earlier call has kept; empty if it kept nothing."""
+    kept = folder / KEPT / name
+    return kept.read_text(encoding="utf-8") if kept.exists() else ""
 
 
 def main() -> int:
@@ -43,6 +58,9 @@ def main() -> int:
         "--to", type=Path, metavar="FOLDER", help="the environment, made if missing (default: that of this Python)"
     )
     parser.add_argument(
+        "-r", type=Path, metavar="FILE", dest="own", help="requirements of your own, complete and with hashes"
+    )
+    parser.add_argument(
         "--force-reinstall", action="store_true", help="write all files again, also those that are installed"
     )
     given = parser.parse_args()
@@ -53,19 +71,22 @@ def main() -> int:
     if given.to is None and sys.prefix == sys.base_prefix:
         parser.error("name the environment with --to FOLDER; it is made if missing")
     folder = given.to.absolute() if given.to else Path(sys.prefix)
-    if not (folder / "bin/python").exists() and subprocess.call([sys.executable, "-m", "venv", folder]) != 0:
-        sys.exit("install.py: the environment was not made; on Debian or Ubuntu run: apt-get install python3-venv")
-    noted = folder / KEPT / CHOSEN
-    there = noted.read_text(encoding="utf-8").split() if noted.exists() else []
-    extras = sorted({*given.extras, *there} & {*known})
-    locks = [text for name in (ALWAYS, *extras) for text in ("-r", str(LOCKS / f"{name}.txt"))]
-    # --no-deps: the locks are complete, so pip looks for nothing else
-    pip: list[str | Path] = [folder / "bin/python", "-I", "-m", "pip", "install", "--require-hashes", "--no-deps"]
+    pip: list[str | Path] = [folder / "bin/python", "-I", "-m", "pip"]
+    if not pip[0].exists():
+        if subprocess.call([sys.executable, "-m", "venv", folder]) != 0:
+            sys.exit("install.py: the environment was not made; on Debian or Ubuntu run: apt-get install python3-venv")
+        if sys.version_info < (3, 12):  # there venv brings it, and the release does not know it
+            subprocess.run([*pip, "uninstall", "-q", "-y", "setuptools"], check=False)
+    extras = sorted({*given.extras, *kept_text(folder, CHOSEN).split()} & {*known})
+    own = given.own.read_text(encoding="utf-8") if given.own else kept_text(folder, OWN)
+    # --no-deps: the locks are complete, so pip looks for nothing else; a build would take its tools by name
+    command = [*pip, "install", "--require-hashes", "--no-deps", "--only-binary", ":all:"]
     again = ["--force-reinstall"] if given.force_reinstall else []
+    locks = [text for name in (ALWAYS, *extras) for text in ("-r", str(LOCKS / f"{name}.txt"))]
     # the locks name our wheels by paths from there, so that no index is asked for them
-    done = subprocess.run([*pip, *again, *locks], cwd=RELEASE, check=False)
+    done = subprocess.run([*command, *again, *locks, "-r", "/dev/stdin"], cwd=RELEASE, input=own, text=True, check=False)
     if done.returncode == 0:
-        keep(folder, extras)
+        keep(folder, extras, own)
     return done.returncode
 
 

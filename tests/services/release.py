@@ -148,13 +148,18 @@ def write_locks(root: Path, out: Path, locks: Mapping[str, str]) -> None:
 
 
 def locks_of(root: Path) -> dict[str, str]:
-    """Name of each lock to the requirement that it answers: kernel and scheduler, and what each extra adds to them."""
+    """Name of each lock to the requirements that it answers: kernel and scheduler, and what each extra adds to them.
+
+    `develop` and `otlp` are no extras of a distribution: they add what others call for by name.
+    """
     core, scheduler = (
         tomllib.loads((root / name / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         for name in ("aetherflow-core", "aetherflow-scheduler")
     )
     extras = {name: f"aetherflow-core[{name}]" for name in core["optional-dependencies"]}
-    return {"aetherflow": "aetherflow", "celery": f"{scheduler['name']}[celery]", **extras}
+    extras |= {"celery": f"{scheduler['name']}[celery]", "develop": "editables\nhatchling\nmypy\npytest\nsetuptools"}
+    extras["otlp"] = f"{extras['otel']}\nopentelemetry-exporter-otlp"
+    return {"aetherflow": "aetherflow\npip", **extras}
 
 
 def version_of(root: Path) -> str:

@@ -191,7 +191,7 @@ def _provider(names: str) -> "TracerProvider":
             continue
         found = list(entry_points(group=EXPORTERS, name=name))
         if not found:
-            fix = "set OTEL_TRACES_EXPORTER to console or none, or: pip install opentelemetry-exporter-otlp"
+            fix = f"set OTEL_TRACES_EXPORTER to console or none, or: {install_command('otlp')}"
             raise UsageError(f"no installed distribution provides the OpenTelemetry exporter {name!r}", fix=fix)
         try:
             exporter = found[0].load()()

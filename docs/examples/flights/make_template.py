@@ -1,9 +1,8 @@
 """Makes report-template.xlsx, the designed report of report.yaml: logo, figures, two tables with charts, a pivot table.
 
-    pip install xlsxwriter
-    python make_template.py
+    .venv/bin/python docs/examples/flights/make_template.py
 
-XlsxWriter writes all but the pivot table, whose four parts are added by hand. The same script makes the same parts.
+XlsxWriter, which `make` installs into `.venv`, writes all but the pivot table, whose four parts are added by hand. The same script makes the same parts.
 """
 
 import io

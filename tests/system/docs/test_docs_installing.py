@@ -1,10 +1,10 @@
 """No page installs ours by name: an index may have other distributions of these names. The release's script does it."""
 
 import re
-import tomllib
 
 import pytest
 
+import release
 from docs_pages import HISTORY, ROOT, name_of, pages
 
 PIP = re.compile(r"\b(?:pip|uv|uvx|pipx) (?:install|download|run|tool)[^`\n]*")
@@ -50,5 +50,4 @@ def test_the_page_lists_every_extra() -> None:
     listed = {
         name for row in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE) for name in re.findall(r"`([\w]+)`", row)
     }
-    core = tomllib.loads((ROOT / "aetherflow-core/pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert listed == {*core, "celery"}
+    assert listed == release.locks_of(ROOT).keys() - {"aetherflow"}

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
+import release
 from docs_pages import FIRST_HOUR, ROOT, Sandbox, run_page
 from uv_program import uv
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("packaging")]
 PIP = """\
 #!/bin/sh
-# pip's command line, answered by uv: what is ours comes from {dist}, the rest from its cache if all is there
+# pip's command line, answered by uv: from its cache if all is there
 [ "$1" = install ] && shift
-set -- --python "{python}" --find-links "{dist}" -c "{constraints}" "$@"
+set -- --python "{python}" "$@"
 uv pip install --offline "$@" 2>/dev/null || exec uv pip install "$@"
 """
 
@@ -23,10 +24,11 @@ uv pip install --offline "$@" 2>/dev/null || exec uv pip install "$@"
 def test_the_first_hour_goes_as_its_page_says(environment: Path, dist: Path, tmp_path: Path) -> None:
     programs, folder = tmp_path / "programs", tmp_path / "here"
     python = environment / "bin/python"
-    uv("pip", "install", "--python", python, "--find-links", dist, "aetherflow-core[transfer]", cwd=tmp_path)
+    develop = release.locks_of(ROOT)["develop"].split()
+    limits = ("--find-links", dist, "-c", ROOT / "constraints.txt")
+    uv("pip", "install", "--python", python, *limits, "aetherflow-core[transfer]", *develop, cwd=tmp_path)
     programs.mkdir()
-    pip = PIP.format(python=python, dist=dist, constraints=ROOT / "constraints.txt")
-    (programs / "pip").write_text(pip)
+    (programs / "pip").write_text(PIP.format(python=python))
     (programs / "pip").chmod(0o755)
     folder.mkdir()
     with socket.socket() as free:

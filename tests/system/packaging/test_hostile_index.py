@@ -1,5 +1,7 @@
 """Beside an index with other distributions of our names, each command that is shown or printed installs ours."""
 
+import ast
+import hashlib
 import os
 import re
 import shutil
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import release
-from docs_pages import pages
+from docs_pages import HISTORY, name_of, pages
 from hostile_index import VERSION, hostile_index, wheel_of
 from uv_program import uv
 
@@ -38,18 +40,71 @@ jobs:
 
 
 @pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with hostile_index(tmp_path_factory.mktemp("index")) as address:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the index, with a plugin of those who ask for it; it needs a distribution of ours."""
+    folder = tmp_path_factory.mktemp("index")
+    needs = ("aetherflow-core>=1.1,<2", "aetherflow-builtins-db>=1.1,<2")
+    wheel_of(folder, "acme-files", "1.0", "py3-none-any", {"acme.py": ""}, *needs)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def index(served: Path) -> Iterator[str]:
+    with hostile_index(served) as address:
         yield address
 
 
-def typed() -> list[tuple[str, ...]]:
-    """The arguments of every `install.py --to FOLDER …` that a page shows."""
-    found = [re.findall(r"install\.py --to \S+([a-z0-9 ]*)", page.read_text(encoding="utf-8")) for page in pages()]
-    return sorted({tuple(arguments.split()) for each in found for arguments in each})
+INSTALLS = re.compile(
+    r"\bpip3? (?:install|download|wheel) \S|\bpipx |\buvx |\buv (?:tool|run|add|build|sync|pip (?:install|sync)) |"
+    r"-m build\b|\b(?:hatch|hatchling) build|\binstall\.py [^#|]"
+)
+ONE_DAY = 'pip install "aetherflow-core[reports]"'
+"""What the pages promise for the day when the names are ours."""
 
 
-NEEDED = sorted({"aetherflow", "excel", *(name for arguments in typed() for name in arguments)})
+def typed() -> dict[str, str]:
+    """Every command that installs or builds and that is shown anywhere, with the page that shows it."""
+    shown = {name_of(page) for page in pages() if page != HISTORY}
+    shown |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "deploy").rglob("*") if path.name != "install.py"}
+    shown |= {each.relative_to(ROOT).as_posix() for each in (ROOT / "aetherflow-core/src").rglob("*.tmpl")}
+    examples = [path for path in (ROOT / "docs").rglob("*") if path.suffix in (".yaml", ".yml", ".py", ".sh", ".toml")]
+    shown |= {path.relative_to(ROOT).as_posix() for path in examples if path.is_file()}
+    found: dict[str, str] = {}
+    for name in sorted(shown):
+        if not (ROOT / name).is_file():
+            continue
+        text = (ROOT / name).read_text(encoding="utf-8")
+        if ".md" in name:
+            blocks = re.findall(r"^ *```.*?\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+            spans = re.findall(r"`([^`]+)`", re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL))
+            text = "\n".join((*blocks, *(" ".join(span.split()) for span in spans)))
+        for line in text.splitlines():
+            for part in re.split(
+                r" && | \|\| |; ", re.sub(r"^(?:[$#] +)?(?:- run: |run: |RUN |next: )?", "", line.strip())
+            ):
+                if INSTALLS.search(part) and part != ONE_DAY:
+                    found.setdefault(part.strip(), name)
+    return found
+
+
+def printed() -> set[str]:
+    """The modules of ours with a text that has such a command."""
+    found = set()
+    for module in sorted(ROOT.glob("aetherflow-*/src/**/*.py")):
+        tree = ast.parse(module.read_text(encoding="utf-8"))
+        documents = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        texts = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in documents]
+        if any(
+            isinstance(text.value, str) and re.search(r"pip install\b|install\.py|uvx|pipx", text.value)
+            for text in texts
+        ):
+            found.add(module.relative_to(ROOT).parts[-1])
+    return found
+
+
+NEEDED = sorted(
+    {"aetherflow", "excel"} | {word for line in typed() for word in line.split() if word in release.locks_of(ROOT)}
+)
 
 
 @pytest.fixture(scope="module")
@@ -119,15 +174,91 @@ def test_pip_by_name_installs_third_party_wheels(shell: Shell, line: str) -> Non
     assert shell.third_party() != []
 
 
-def test_every_documented_command_installs_ours(shell: Shell) -> None:
+PLUGIN = "acme-lines"
+INSTALLER = r"(?:(?:python3? |\S+/bin/python )\S*)?install\.py"
+ROWS = {
+    rf"{INSTALLER}((?!.*--force-reinstall) .*)?": ("release", 0),
+    rf"{INSTALLER} .*--force-reinstall": ("release", 1),
+    r"pip install -c \S+ours\.txt \"acme-files\[driver\]==0.1.0\"": ("here", 0),
+    r"pip install (?:-q )?--no-index --no-build-isolation -e (['\"])(?:\./acme-ftp|\.)\[test\]\1": ("plugin", 0),
+    r"pip install --no-index --no-build-isolation \.": ("plugin", 0),
+    r"hatchling build": ("plugin", 0),
+    r"pip install --no-index dist/acme_files-0\.1\.0-py3-none-any\.whl": ("plugin", 0),
+    r"pip install -q --require-hashes --no-build-isolation -r acme-ftp/requirements\.txt": ("first hour", 1),
+    r"pip install --require-hashes --only-binary :all: -r requirements\.txt": ("first hour", 1),
+    r"pip download --require-hashes --no-deps --only-binary :all: -r locks/postgres\.txt": ("release", 1),
+    r"uv pip install --require-hashes .* -r docs/examples/dbt/requirements\.txt": ("clone", 1),
+    r"uv pip install --no-build-isolation -c \S+/constraints\.txt -e \"\.\[test\]\"": ("remote", 1),
+}
+"""The commands, where they are typed, and how they end: 1 where a file that they ask for is not the one of the hash."""
+
+
+def as_typed_here(line: str, shell: Shell) -> str:
+    """The command with the names of this place for those of the page."""
+    line = re.sub(rf"^{INSTALLER}", f"{shell.environment}/bin/python -I install.py", line)
+    if "install.py" in line:
+        line = re.sub(r" --to \S+", "", line) + f" --to {shell.environment}"
+    line = line.replace("-r FILE", "-r plugins.txt").replace("@@EXTRAS@@", " db").replace("${EXTRAS}", "db rest")
+    line = line.replace("plugins.txt", str(shell.folder / "plugins.txt"))
+    line = re.sub(r"\S+/ours\.txt", str(shell.environment / "share/aetherflow/ours.txt"), line)
+    line = line.replace("acme-files[driver]==0.1.0", "acme-files[driver]==1.0")
+    line = line.replace("./acme-ftp[test]", ".[test]").replace("acme-ftp/requirements.txt", "requirements.txt")
+    line = line.replace("acme_files-0.1.0", f"{PLUGIN.replace('-', '_')}-0.1.0")
+    return line.replace("dbt-env/bin/python", str(shell.environment / "bin/python"))
+
+
+def test_every_command_that_is_shown_installs_nothing_of_others(shell: Shell, served: Path) -> None:
+    """A page that shows another command needs a row here."""
     commands = typed()
-    assert len(commands) > 5
-    for extras in commands:
-        done = shell.install(*extras)
-        assert done.returncode == 0, (extras, done.stderr)
-        assert shell.third_party() == [], extras
-    assert set(shell.ours().values()) == {VERSION}
+    assert len(commands) > 30
+    rows = {line: [row for row in ROWS if re.fullmatch(row, line)] for line in commands}
+    assert {
+        line: f"{commands[line]} has a command that no row of this test types" for line in rows if not rows[line]
+    } == {}
+    assert [row for row in ROWS if [row] not in rows.values()] == [], "no page shows this any more"
+
+    assert shell.install().returncode == 0
+    (acme,) = served.glob("acme_files-*.whl")
+    (shell.folder / "plugins.txt").write_text(
+        f"acme-files==1.0 --hash=sha256:{hashlib.sha256(acme.read_bytes()).hexdigest()}\n"
+    )
+    first_hour = (ROOT / "docs/how-to/first-connector.md").read_text()
+    (shell.folder / "requirements.txt").write_text(
+        re.findall(r"<!-- file: acme-ftp/requirements.txt -->\n```text\n(.*?)```", first_hour, re.DOTALL)[0]
+    )
+    places = {"release": shell.released, "here": shell.folder, "first hour": shell.folder, "clone": ROOT}
+    places |= {"plugin": shell.folder / PLUGIN, "remote": shell.folder / "clone/docs/examples/plugins/acme-remote"}
+    shutil.copytree(ROOT / "docs/examples/plugins/acme-remote", places["remote"])
+    shutil.copy(ROOT / "constraints.txt", shell.folder / "clone")
+    for row, (place, code) in ROWS.items():  # in this order: what the third needs, the first has installed
+        if place == "plugin" and not places[place].exists():
+            made = shell.type(f"aetherflow plugins new {PLUGIN} --kind step")
+            assert made.returncode == 0, made.stderr
+        for line in sorted({as_typed_here(each, shell) for each in commands if re.fullmatch(row, each)}):
+            before = set(places[place].iterdir())
+            done = shell.type(f"cd {places[place]} && {line}")
+            assert (done.returncode != 0) == (code != 0), (line, done.stdout, done.stderr)
+            assert (shell.third_party(), set(shell.ours().values())) == ([], {VERSION}), line
+            assert [path for path in places[place].iterdir() if path not in before and path.suffix == ".whl"] == [], (
+                line
+            )
     assert {"aetherflow", "aetherflow-core", "aetherflow-scheduler", "aetherflow-builtins-db"} <= shell.ours().keys()
+
+
+def test_every_command_that_is_printed_installs_nothing_of_others(shell: Shell, served: Path) -> None:
+    assert printed() == {"installing.py", "plugins_new.py", "typed.py"}, "type here what another module prints"
+    assert shell.install().returncode == 0
+    assert shell.type("pip install --no-index -q --no-deps acme-files==1.0", PIP_FIND_LINKS=str(served)).returncode == 0
+    ask = "from aetherflow.core.api import install_command as typed; from aetherflow.core.host.installing import *; "
+    ask += "print(typed('driver', of='acme-files'), repair_command(), typed('excel', 'otlp'), sep='\\n')"
+    hints = shell.type(f'python -c "{ask}"').stdout.splitlines()
+    assert len(hints) == 3
+    new = shell.type(f"aetherflow plugins new {PLUGIN} --kind db").stdout.splitlines()[-2:]
+    assert [line.partition(":")[0] for line in new] == ["first", "next"], "the environment cannot build a plugin yet"
+    for line in (*hints, *(line.partition(": ")[2].removesuffix(" && pytest") for line in new)):
+        done = shell.type(line)
+        assert (done.returncode == 0) == ("--force-reinstall" not in line), (line, done.stderr)
+        assert (shell.third_party(), set(shell.ours().values())) == ([], {VERSION}), line
 
 
 def test_the_printed_command_installs_what_is_missing(shell: Shell) -> None:

@@ -45,7 +45,10 @@ def test_drivers_that_nobody_asked_for_are_told_and_no_finding(project: "Project
         each["connector"]: (each["modules"], each["fix"].replace(sys.base_prefix, sys.prefix))
         for each in told["absent_drivers"]
     } == {
-        "archive:pyminizip": (["pyminizip"], "pip install pyminizip"),
+        "archive:pyminizip": (
+            ["pyminizip"],
+            "install what provides the module pyminizip: the documentation of the connector names it",
+        ),
         "archive:pyzipper": (["pyzipper"], install_command("zip")),
         "sftp:paramiko": (["paramiko"], install_command("sftp")),
         "smb:pysmb": (["smb"], install_command("smb")),

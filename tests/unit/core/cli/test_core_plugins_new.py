@@ -34,7 +34,10 @@ def test_it_writes_a_distribution(project: "Project", kind: str) -> None:
     folder = project.folder / "plugins" / "acme-files"
     files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     assert [f"wrote plugins/acme-files/{name}" for name in files] == sorted(result.out.splitlines()[:-1])
-    assert result.out.splitlines()[-1] == "next: cd plugins/acme-files && pip install -e '.[test]' && pytest"
+    assert (
+        result.out.splitlines()[-1]
+        == "next: cd plugins/acme-files && pip install --no-index --no-build-isolation -e '.[test]' && pytest"
+    )
     texts = {name: (folder / name).read_text() for name in files}
     assert [name for name, text in texts.items() if "@@" in text or "acme-acme" in text] == []
     for name, text in texts.items():

@@ -127,7 +127,7 @@ def test_missing_drivers_and_missing_plugins_share_the_command(
     assert said.count("AF2105") == 2
     # pyminizip is brought by no extra, so the command for all cannot bring it
     assert [line for line in said.splitlines() if "install" in line and "AF" not in line] == [
-        "  fix: pip install pyminizip",
+        "  fix: install what provides the module pyminizip: the documentation of the connector names it",
         f"fix: {install_command('excel', 'postgres')}",
     ]
 

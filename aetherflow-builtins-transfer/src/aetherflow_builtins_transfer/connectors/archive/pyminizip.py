@@ -15,8 +15,8 @@ class Config(ConnectorConfig):
 class PyminizipConnector(ArchiveBase[Config, NoOptions]):
     """Writes zip archives with the old ZipCrypto encryption, for receivers that cannot open AES; it cannot read.
 
-    The encryption is weak: anyone who knows a part of a file can open the archive. Install the package pyminizip by
-    hand (`pip install pyminizip`, which compiles it).
+    The encryption is weak: anyone who knows a part of a file can open the archive. No extra brings the package
+    pyminizip, which has to be compiled: build a wheel of its source, and install that file.
 
         resources:
           packing: {kind: archive, driver: pyminizip}

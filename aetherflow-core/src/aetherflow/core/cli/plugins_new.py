@@ -107,9 +107,11 @@ def new(
         durable.make_dir(path.parent, mode=durable.SOURCE_FOLDER_MODE)
         durable.write_bytes(path, filled(text, words).encode(), mode=durable.SOURCE_FILE_MODE)
         typer.echo(f"wrote {path}")
-    if missing := [extra for extra in scaffolds()[kind].extras if installed_version(f"{BUILTINS}{extra}") is None]:
+    needs = {"develop": "hatchling", **{extra: f"{BUILTINS}{extra}" for extra in scaffolds()[kind].extras}}
+    if missing := [extra for extra, distribution in needs.items() if installed_version(distribution) is None]:
         typer.echo(f"first: {install_command(*missing)}")
-    typer.echo(f"next: cd {shlex.quote(str(folder))} && pip install -e '.[test]' && pytest")
+    install = "pip install --no-index --no-build-isolation -e '.[test]'"
+    typer.echo(f"next: cd {shlex.quote(str(folder))} && {install} && pytest")
 
 
 def files_of(kind: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aetherflow.core.base.errors import UsageError
+from aetherflow.core.base.typed import by_release
 
 
 def read_plainly(param: Any) -> None:
@@ -55,5 +56,5 @@ def completion_script(program: str, variable: str, shell: str) -> str:
         from typer._completion_shared import get_completion_script
     except ImportError:
         message = "the installed version of typer makes no scripts for completion"
-        raise UsageError(message, fix="pip install 'typer>=0.28,<0.30'") from None
+        raise UsageError(message, fix=by_release("--force-reinstall")) from None
     return get_completion_script(prog_name=program, complete_var=variable, shell=shell)  # nosec B604 # a shell's name

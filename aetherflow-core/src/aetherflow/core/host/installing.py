@@ -19,20 +19,27 @@ def install_command(*extras: str, of: str = CORE) -> str:
     """The command that installs extras of a distribution.
 
     Ours come by `install.py` of the release, which takes files by the hashes of the release alone: pip would take
-    whatever an index offers under our names. Another distribution comes by pip, pinned to its installed version.
+    whatever an index offers under our names. Another distribution comes by pip, pinned to its installed version; what
+    it needs of ours, from the release that is kept in the environment.
     """
     wanted = without_implied(extras)
     if of in first_party():
         return _by_release(*wanted)
     named = f"[{','.join(wanted)}]" if wanted else ""
-    return f'pip install "{of}{named}=={installed_version(of)}"'
+    ours = kept("ours.txt")
+    limit = f"-c {shlex.quote(str(ours))} " if ours else ""
+    return f'pip install {limit}"{of}{named}=={installed_version(of)}"'
+
+
+def kept(name: str) -> Path | None:
+    """A file of the release that `install.py` keeps in the environment; None if it is not there."""
+    path = Path(sys.prefix, "share", "aetherflow", name)
+    return path if path.exists() else None
 
 
 def _by_release(*arguments: str) -> str:
-    kept = Path(sys.prefix, "share", "aetherflow", "install.py")  # where it leaves itself
-    if kept.is_file():
-        return shlex.join([sys.executable, str(kept), *arguments])
-    return by_release(*arguments)
+    script = kept("install.py")
+    return shlex.join([sys.executable, str(script), *arguments]) if script else by_release(*arguments)
 
 
 def installed_version(distribution: str) -> str | None:
@@ -63,9 +70,8 @@ def driver_command(name: str, missing: list[str], distribution: str) -> str:
     The command for the extra that the distribution names for it. Where it names none, no command: the package of a
     module may have any name, and one of the module's name may be somebody else's.
     """
-    if distribution in first_party():
-        extra = driver_extra(name)
-        return install_command(extra) if extra else f"pip install {' '.join(missing)}"
+    if distribution in first_party() and (extra := driver_extra(name)):
+        return install_command(extra)
     if extra := own_extra(distribution, name):
         return install_command(extra, of=distribution)
     return f"install what provides the module {', '.join(missing)}: the documentation of the connector names it"
