@@ -15,13 +15,14 @@ import argparse
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 RELEASE = Path(__file__).resolve().parent
 LOCKS = RELEASE / "locks"
 ALWAYS = "aetherflow"
 KEPT = Path("share", "aetherflow")
-CHOSEN, OWN, OURS = "extras.txt", "own.txt", "ours.txt"
+CHOSEN, OWN, OURS, NOTED = "extras.txt", "own.txt", "ours.txt", "installed.json"
 
 
 def keep(folder: Path, extras: list[str], own: str) -> None:
@@ -34,6 +35,7 @@ def keep(folder: Path, extras: list[str], own: str) -> None:
     shutil.copytree(RELEASE, new, ignore=shutil.ignore_patterns("*.tar.gz", "__pycache__", ".*"))
     (new / CHOSEN).write_text("".join(f"{name}\n" for name in extras), encoding="utf-8")
     (new / OWN).write_text(own, encoding="utf-8")
+    (new / NOTED).write_text(kept_text(folder, NOTED) or "{}", encoding="utf-8")
     names = {wheel.name: wheel.name.partition("-")[0].replace("_", "-") for wheel in sorted(new.glob("*.whl"))}
     ours = "".join(f"{name} @ {(kept / wheel).as_uri()}\n" for wheel, name in names.items())
     (new / OURS).write_text(ours, encoding="utf-8")
@@ -71,8 +73,9 @@ def main() -> int:
     if given.to is None and sys.prefix == sys.base_prefix:
         parser.error("name the environment with --to FOLDER; it is made if missing")
     folder = given.to.absolute() if given.to else Path(sys.prefix)
-    pip: list[str | Path] = [folder / "bin/python", "-I", "-m", "pip"]
-    if not pip[0].exists():
+    python = folder / "bin/python"
+    pip = [python, "-I", "-m", "pip"]
+    if not python.exists():
         if subprocess.call([sys.executable, "-m", "venv", folder]) != 0:
             sys.exit("install.py: the environment was not made; on Debian or Ubuntu run: apt-get install python3-venv")
         if sys.version_info < (3, 12):  # there venv brings it, and the release does not know it
@@ -82,11 +85,17 @@ def main() -> int:
     # --no-deps: the locks are complete, so pip looks for nothing else; a build would take its tools by name
     command = [*pip, "install", "--require-hashes", "--no-deps", "--only-binary", ":all:"]
     again = ["--force-reinstall"] if given.force_reinstall else []
-    locks = [text for name in (ALWAYS, *extras) for text in ("-r", str(LOCKS / f"{name}.txt"))]
-    # the locks name our wheels by paths from there, so that no index is asked for them
-    done = subprocess.run([*command, *again, *locks, "-r", "/dev/stdin"], cwd=RELEASE, input=own, text=True, check=False)
-    if done.returncode == 0:
-        keep(folder, extras, own)
+    files = (*(LOCKS / f"{name}.txt" for name in (ALWAYS, *extras)), "/dev/stdin")
+    locks = [f"--requirement={file}" for file in files]
+    with tempfile.TemporaryDirectory(prefix="aetherflow-") as scratch:
+        report = Path(scratch, "report.json")
+        again.append(f"--report={report}")
+        # the locks name our wheels by paths from there, so that no index is asked for them
+        done = subprocess.run([*command, *again, *locks], cwd=RELEASE, input=own, text=True, check=False)
+        if done.returncode == 0:
+            keep(folder, extras, own)
+            # what pip has installed, for `doctor --installation`
+            subprocess.run([python, "-I", "-m", "aetherflow.core.host.installation", report], check=True)
     return done.returncode
 
 

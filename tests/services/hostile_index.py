@@ -1,4 +1,4 @@
-"""An index with wheels of all names that are not what they say: newer versions, more specific tags, a `.pth` in each."""
+"""An index with wheels of all names, none what it says: newer versions, more specific tags, a `.pth` in each."""
 
 import base64
 import contextlib

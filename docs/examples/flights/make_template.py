@@ -2,7 +2,8 @@
 
     .venv/bin/python docs/examples/flights/make_template.py
 
-XlsxWriter, which `make` installs into `.venv`, writes all but the pivot table, whose four parts are added by hand. The same script makes the same parts.
+XlsxWriter, which `make` installs into `.venv`, writes all but the pivot table, whose four parts are added by hand. The
+same script makes the same parts.
 """
 
 import io

@@ -179,11 +179,8 @@ OF_THE_SYSTEM = {
     "core/bundle/store": "the same",
     "core/checks/places": "the same",
     "core/host/installing": "tests/system/packaging/test_hostile_index.py types it",
-    "core/cli/plugins_new": "tests/system/packaging/test_packaging.py types it",
-    "core/console/typer_internals": "the versions that the fence was tried with",
-    "rest/spans": "brings a package that is not ours",
+    "core/cli/plugins_new": "the same",
     "core/builtins/process_child": "says how it is done, not for which file",
-    "transfer/connectors/archive/pyminizip": "in a docstring",
     "core/base/durable/places": "the name of a failpoint",
     "core/testing/file_transfer": "what a check of the test kit is called",
 }

@@ -1,6 +1,7 @@
+import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -8,6 +9,9 @@ from aetherflow.core.base.errors import UsageError
 from aetherflow.core.cli.arguments import ConfigOption, FlowYamlOption, JsonOption
 from aetherflow.core.cli.flow_source import AllowStaleOption, ManifestOption
 from aetherflow.core.console.streams import print_json
+
+if TYPE_CHECKING:
+    from aetherflow.core.checks.doctor import Diagnosis
 
 FlowsArgument = Annotated[
     list[Path] | None,
@@ -39,6 +43,9 @@ def doctor(
             "--upgrade-from", metavar="VERSION", help="Only list what the documents meant otherwise in 0.9, or 1.0."
         ),
     ] = None,
+    installation: Annotated[
+        bool, typer.Option("--installation", help="Only compare what is installed with its release.")
+    ] = False,
     bundle_manifest: ManifestOption = None,
     allow_stale_bundle: AllowStaleOption = False,
     config: ConfigOption = None,
@@ -53,8 +60,15 @@ def doctor(
     otherwise in that version without an error from this one, exit code 1 if there is anything; then what else has
     changed for an installation.
 
+    With --installation it lists files, packages and folders that are not as the release installed them, exit code 1
+    if there are any.
+
     Example: aetherflow doctor flow.yaml --connect --as cron
     """
+    if installation:
+        if any((flows, flow_yaml, bundle_manifest, connect, caller, upgrade_from)):
+            raise UsageError("--installation examines no flow", fix="leave the other options out")
+        raise typer.Exit(_show_installation(as_json=as_json))
     if upgrade_from is not None:
         from aetherflow.core.cli.arguments import flow_paths
         from aetherflow.core.cli.upgrading import show_differences
@@ -70,9 +84,8 @@ def doctor(
         raise UsageError("doctor examines one flow", fix="name one; several only with --upgrade-from")
     flow = flows[0] if flows else None
 
-    from aetherflow.core.checks.doctor import DOCTOR_SCHEMA, examine
+    from aetherflow.core.checks.doctor import examine
     from aetherflow.core.cli.flow_source import flow_source, signed_line
-    from aetherflow.core.console.findings import install_lines, problem_lines
 
     source = flow_source(flow, flow_yaml, bundle_manifest, allow_stale=allow_stale_bundle)
     limit, cron, signed = deadline if connect else None, caller is not None, list[str]()
@@ -82,6 +95,14 @@ def doctor(
         with source.open(config=config, run_hooks=False) as (path, snapshot):
             found = examine(path, config=config, cron=cron, deadline=limit, bundle=snapshot.bundle)
             signed = signed_line(snapshot)
+    _show(found, signed, as_json=as_json)
+    raise typer.Exit(0 if found.ok else 2)
+
+
+def _show(found: "Diagnosis", signed: list[str], *, as_json: bool) -> None:
+    from aetherflow.core.checks.doctor import DOCTOR_SCHEMA
+    from aetherflow.core.console.findings import install_lines, problem_lines
+
     if as_json:
         print_json({"schema": DOCTOR_SCHEMA, **found.as_json()})
     else:
@@ -98,4 +119,17 @@ def doctor(
             typer.echo(f"masked keys: {', '.join(found.masked)}")
         for line in install_lines(found.problems):
             typer.echo(line)
-    raise typer.Exit(0 if found.ok else 2)
+
+
+def _show_installation(*, as_json: bool) -> int:
+    from aetherflow.core.host.installation import INSTALLATION_SCHEMA, differences
+
+    found = differences()
+    if as_json:
+        rows = [each._asdict() for each in found]
+        print_json({"schema": INSTALLATION_SCHEMA, "prefix": sys.prefix, "ok": not found, "differences": rows})
+    else:
+        typer.echo(f"{'FAIL' if found else 'OK'}: {sys.prefix}")
+        for each in found:
+            typer.echo(f"{each.file}: {each.reason}\n  fix: {each.fix}")
+    return 1 if found else 0

@@ -9,11 +9,12 @@ import os
 import re
 import sys
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from hashlib import sha256
 from importlib.machinery import ModuleSpec, all_suffixes
 from pathlib import Path
+from types import MappingProxyType
 
 from aetherflow.core.host.distributions import Found, points_in, site_of
 from aetherflow.core.host.names import LEGACY, WORDS
@@ -32,7 +33,8 @@ class Contents:
     def __init__(self, found: Found) -> None:
         self._site = site_of(found)
         self._points = found.read_text("entry_points.txt") or ""
-        self._listed = dict(_listed(found.read_text("RECORD") or ""))
+        self._rows = list(_rows(found.read_text("RECORD") or ""))
+        self._listed = {name: digest for name, digest in self._rows if digest and _of_wheel(name)}
         self._outside: dict[str, str | None] = {}
 
     def identity(self) -> str:
@@ -58,7 +60,7 @@ class Contents:
         """
         found = {name: self._site / name for name in self._listed if not _LEADS.match(name)}
         for root in {root for module in self._modules if (root := _root_of(module)) is not None}:
-            found |= {file.relative_to(root.parent).as_posix(): file for file in _tree(root)}
+            found |= {file.relative_to(root.parent).as_posix(): file for file in tree(root)}
         total = sha256(self._points.encode())
         for name, file in sorted(found.items()):
             total.update(f"\0{name}\0".encode(errors="surrogateescape"))
@@ -70,21 +72,36 @@ class Contents:
         """How the files differ from the RECORD; None if they do not."""
         if not self._listed:
             return "it has no RECORD"
-        for name, wanted in self._listed.items():
+        differing = (f"{file} {why}" for file, why in self.changed())
+        return next(differing, None) or next((f"{added} was added" for added in self._added()), None)
+
+    def changed(self, more: Mapping[str, str] = MappingProxyType({})) -> Iterator[tuple[Path, str]]:
+        """The files of the wheel, and `more` by name and hash, that differ from the RECORD; each with how."""
+        for name, wanted in {**self._listed, **more}.items():
+            file = Path(os.path.normpath(self._site / name))
             try:
-                digest = _digest(self._site / name)
+                digest = _digest(file)
             except OSError as error:
-                return f"{self._site / name} cannot be read: {error.strerror}"
-            if urlsafe_b64encode(digest).rstrip(b"=").decode() != wanted:
-                return f"{self._site / name} was changed"
-        added = next(self._added(), None)
-        return None if added is None else f"{added} was added"
+                yield file, f"cannot be read: {error.strerror}"
+            else:
+                if urlsafe_b64encode(digest).rstrip(b"=").decode() != wanted:
+                    yield file, "was changed"
+
+    @property
+    def scripts(self) -> dict[str, str]:
+        """Name and hash of what the installer wrote outside of the folder of modules, such as commands."""
+        return {name: digest for name, digest in self._rows if digest and name.startswith("..")}
+
+    @property
+    def paths(self) -> set[str]:
+        """All that the RECORD names."""
+        return {os.path.normpath(self._site / name) for name, _ in self._rows}
 
     def mentions(self, name: str) -> bool:
         """Whether a name stands in the code of the distribution; True if the code cannot be read."""
         roots = {root for module in self._modules if (root := _root_of(module)) is not None}
         try:
-            code = {file for root in roots for file in _tree(root)} | {self._site / each for each in self._listed}
+            code = {file for root in roots for file in tree(root)} | {self._site / each for each in self._listed}
             suffixes = tuple(all_suffixes())
             return any(name.encode() in file.read_bytes() for file in code if file.name.endswith(suffixes))
         except OSError:
@@ -128,21 +145,24 @@ def module_of(target: str) -> str:
     return target.partition("[")[0].partition(":")[0].strip()
 
 
-def _listed(record: str) -> Iterator[tuple[str, str]]:
-    """Name and sha256 of the files of the wheel that a RECORD lists."""
+def _rows(record: str) -> Iterator[tuple[str, str]]:
+    """Name and sha256 of each file that a RECORD lists; the hash is empty where there is none."""
     from csv import reader  # only where something is locked
 
     for row in reader(record.splitlines()):
-        name, digest = row[0], row[1] if len(row) > 1 else ""
-        if digest.startswith("sha256=") and not name.startswith(("..", "/")) and not _NOTES.match(name):
-            yield name, digest.removeprefix("sha256=").rstrip("=")
+        digest = row[1] if len(row) > 1 else ""
+        yield row[0], digest.removeprefix("sha256=").rstrip("=") if digest.startswith("sha256=") else ""
+
+
+def _of_wheel(name: str) -> bool:
+    return not name.startswith(("..", "/")) and not _NOTES.match(name)
 
 
 def _digest(file: Path) -> bytes:
     return sha256(file.read_bytes()).digest()
 
 
-def _tree(root: Path) -> Iterator[Path]:
+def tree(root: Path) -> Iterator[Path]:
     """The files of a package, or the file itself; hidden ones are left out. Raises FileNotFoundError."""
     if root.is_file():
         yield root

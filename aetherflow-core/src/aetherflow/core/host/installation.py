@@ -1,0 +1,198 @@
+"""Compares what is installed with the release that `install.py` keeps in the environment.
+
+`python -m aetherflow.core.host.installation REPORT` is called by `install.py`: it notes the hashes of what pip has just
+installed, by pip's report.
+"""
+
+import json
+import os
+import re
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from importlib.machinery import all_suffixes
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aetherflow.core.base.typed import by_release
+from aetherflow.core.host.contents import Contents, tree
+from aetherflow.core.host.distributions import Found, distributions, find_distribution, key_of, name_and_version
+from aetherflow.core.host.installing import kept, repair_command
+
+INSTALLATION_SCHEMA = 1
+NOTED, OWN, SUMS = "installed.json", "own.txt", "SHA256SUMS"
+OF_INSTALLER = {NOTED, OWN, "extras.txt", "ours.txt", SUMS, f"{SUMS}.sig", "provenance.intoto.jsonl"}
+"""What is kept beside the files of the sums."""
+OF_VENV = re.compile(r"(?:[Aa]ctivate.*|python[\d.]*|\U0001d70bthon)\Z")
+"""What `python -m venv` puts into the folder of commands."""
+_PIN = re.compile(r"^(?:(?P<name>[\w.-]+)==(?P<version>[^\s;]+)|(?:\S*/)?(?P<wheel>[\w.]+-[^-\s]+)-\S+\.whl)")
+
+
+class Difference(NamedTuple):
+    """A file that is not as the release says, and what to do."""
+
+    file: str
+    reason_code: str
+    reason: str
+    fix: str
+
+
+def note(report: Path) -> None:
+    """Write down what pip installed: version, hash of the wheel, and hashes of the RECORD and of commands."""
+    path = Path(sys.prefix, "share", "aetherflow", NOTED)
+    noted = _noted(path)
+    for item in json.loads(report.read_text(encoding="utf-8"))["install"]:
+        key = key_of(item["metadata"]["name"])
+        archive = item["download_info"]["archive_info"]
+        wheel = archive.get("hashes", {}).get("sha256") or archive["hash"].removeprefix("sha256=")
+        if (found := find_distribution(key)) is not None:
+            contents, version = Contents(found), name_and_version(found)[1]
+            noted[key] = {
+                "version": version, "wheel": wheel, "record": contents.record, "scripts": contents.scripts,
+            }  # fmt: skip
+    here = {key: noted[key] for key in sorted(noted) if find_distribution(key) is not None}
+    path.write_text(json.dumps(here, indent=1) + "\n", encoding="utf-8")
+
+
+def differences() -> list[Difference]:
+    """How this installation differs from its release; sorted by file."""
+    folder = kept("install.py")
+    if folder is None:
+        path = str(Path(sys.prefix, "share", "aetherflow"))
+        return [Difference(path, "not_kept", "no release is kept here: install.py did not install this", by_release())]
+    release = folder.parent
+    found = [*_of_release(release), *_of_distributions(release), *_of_files(release), *_of_paths()]
+    return sorted(set(found))
+
+
+def _of_release(release: Path) -> Iterator[Difference]:
+    """Files of the kept release against its sums."""
+    fix = f"verify a release, then: {by_release('--force-reinstall')}"
+    sums = release / SUMS
+    rows = (line.split("  ", 1) for line in sums.read_text(encoding="utf-8").splitlines()) if sums.exists() else ()
+    wanted = {name: digest for digest, name in rows}
+    there = {file.relative_to(release).as_posix(): file for file in tree(release)}
+    for name, file in there.items():
+        if name in OF_INSTALLER:
+            continue
+        if name not in wanted:
+            yield Difference(str(file), "release_changed", f"is not in {SUMS}", fix)
+        elif sha256(file.read_bytes()).hexdigest() != wanted[name]:
+            yield Difference(str(file), "release_changed", f"does not have the hash of {SUMS}", fix)
+    for name in wanted.keys() - there.keys():
+        if not name.endswith(".tar.gz"):  # sources, which install.py does not keep
+            yield Difference(str(release / name), "release_changed", "is missing", fix)
+
+
+def _listed(release: Path) -> dict[str, dict[str, set[str]]]:
+    """Versions and hashes of wheels that the locks of what is installed allow, by key."""
+    extras = (release / "extras.txt").read_text(encoding="utf-8").split()
+    locks = [*(release / f"locks/{name}.txt" for name in ("aetherflow", *extras)), release / OWN]
+    found: dict[str, dict[str, set[str]]] = {}
+    for lock in locks:
+        text = lock.read_text(encoding="utf-8") if lock.exists() else ""
+        for line in text.replace("\\\n", " ").splitlines():
+            if pin := _PIN.match(line):
+                name, version = (pin["name"], pin["version"]) if pin["name"] else pin["wheel"].split("-", 1)
+                hashes = found.setdefault(key_of(name), {}).setdefault(version, set())
+                hashes |= set(re.findall(r"--hash=sha256:(\w+)", line))
+    return found
+
+
+def _noted(path: Path) -> dict[str, dict[str, Any]]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def _of_distributions(release: Path) -> Iterator[Difference]:
+    """Each distribution against the locks, against what was noted of its wheel, and its files against its RECORD."""
+    listed, noted = _listed(release), _noted(release / NOTED)
+    first: dict[str, Found] = {}
+    for key, found in distributions():
+        name, version = name_and_version(found)
+        file = str(found.path if hasattr(found, "path") else found.locate_file(""))
+        if key in first:
+            yield Difference(file, "twice", f"{name} is there twice: the other one is used", _remove(file))
+        elif key not in listed:
+            first[key] = found
+            fix = f"{sys.executable} -m pip uninstall {name}, or list it: install.py -r FILE"
+            yield Difference(file, "not_listed", f"{name} {version} is not in the locks of the release", fix)
+        else:
+            first[key] = found
+            contents = Contents(found)
+            if why := _not_the_one(version, contents, listed[key], noted.get(key, {})):
+                yield Difference(file, "another", f"{name} {version} {why}", repair_command())
+            for changed, how in contents.changed(noted.get(key, {}).get("scripts", {})):
+                reason = f"{how} since {name} {version} was installed"
+                yield Difference(str(changed), "changed", reason, repair_command())
+    for key in noted.keys() - first.keys():
+        yield Difference(str(_sites()[0]), "missing", f"{key} was installed and is gone", repair_command())
+
+
+def _not_the_one(
+    version: str, contents: Contents, listed: Mapping[str, set[str]], noted: Mapping[str, Any]
+) -> str | None:
+    if version not in listed:
+        return f"is not the version of the release, {' or '.join(sorted(listed))}"
+    if noted.get("version") != version:
+        return "was not installed by install.py"
+    if noted["wheel"] not in listed[version]:
+        return "was installed from a file whose hash is not in the locks"
+    return None if noted["record"] == contents.record else "has another RECORD than its wheel"
+
+
+def _of_files(release: Path) -> Iterator[Difference]:
+    """What the release has not brought: modules, `.pth` files, commands; and commands of another Python."""
+    listed = _listed(release)
+    known = {path for _, found in distributions() for path in Contents(found).paths}
+    released = {path for key, found in distributions() if key in listed for path in Contents(found).paths}
+    for site in _sites():
+        for file in {*tree(site), *site.glob(".*.pth")}:
+            if _at_start(file.name) and str(file) not in released:
+                yield Difference(str(file), "at_start", "each start of Python runs it", _remove(file))
+            elif str(file) not in known:
+                yield Difference(str(file), "added", "no distribution has brought it", _remove(file))
+    commands = Path(sys.prefix, "bin")
+    for file in commands.iterdir():
+        if str(file) not in known and not OF_VENV.match(file.name):
+            yield Difference(str(file), "added", "no distribution has brought this command", _remove(file))
+        elif str(file) in known and str(commands) not in file.read_bytes()[:512].decode(errors="replace"):
+            reason = "this command is not run by the Python of this environment"
+            yield Difference(str(file), "shebang", reason, repair_command())
+
+
+def _of_paths() -> Iterator[Difference]:
+    """Folders outside of the installation from which modules are imported."""
+    base = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")]
+    # Python puts the folder of a command in front; what is in it was looked at
+    ours = {*_sites(), *base, *(each / "lib-dynload" for each in base), Path(sys.prefix, "bin")}
+    inside = {*sys.stdlib_module_names, *(_module(path.name) for site in _sites() for path in site.iterdir())}
+    for entry in dict.fromkeys(Path(each or ".").absolute() for each in sys.path):
+        if entry in ours or not entry.exists():
+            continue
+        hiding = [path for path in entry.iterdir() if _module(path.name) in inside] if entry.is_dir() else []
+        for path in hiding:
+            fix = f"remove it, or take {entry} from Python's path"
+            yield Difference(str(path), "shadowed", f"{entry} is on Python's path, and this has a module's name", fix)
+        if not hiding and entry != Path.cwd():
+            yield Difference(str(entry), "path", "is on Python's path", "unset PYTHONPATH; see pyvenv.cfg, .pth files")
+
+
+def _module(name: str) -> str:
+    return next((name.removesuffix(suffix) for suffix in all_suffixes() if name.endswith(suffix)), name)
+
+
+def _sites() -> list[Path]:
+    return sorted({Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")})
+
+
+def _at_start(name: str) -> bool:
+    return name.endswith(".pth") or _module(name) in ("sitecustomize", "usercustomize")
+
+
+def _remove(file: Path | str) -> str:
+    return f"look at it, and remove it: rm -r {os.fspath(file)}"
+
+
+if __name__ == "__main__":
+    note(Path(sys.argv[1]))
