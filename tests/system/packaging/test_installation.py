@@ -54,7 +54,7 @@ def installed(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(dist, out, ignore=shutil.ignore_patterns(".gitignore"))
     release.write_locks(ROOT, out, {name: release.locks_of(ROOT)[name] for name in ("aetherflow", "excel")})
     release.write_sums(out)
-    made = [sys.executable, out / "install.py", "--to", base / "environment", "excel"]
+    made: list[str | Path] = [sys.executable, out / "install.py", "--to", base / "environment", "excel"]
     done = subprocess.run(made, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     shutil.copytree(base / "environment", base / "copy", symlinks=True)
