@@ -192,7 +192,7 @@ def test_an_installation_without_its_release_says_how_to_get_one(installation: I
         1,
         [
             "FAIL: ENV",
-            "ENV/share/aetherflow: no release is kept here: install.py did not install this",
+            "ENV/share/aetherflow: no release is kept here, so there is nothing to compare with",
             "  fix: python3 install.py --to ENV  # in the folder of the release",
         ],
     )

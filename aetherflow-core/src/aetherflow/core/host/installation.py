@@ -1,7 +1,7 @@
-"""Compares what is installed with the release that `install.py` keeps in the environment.
+"""Compares what is installed with the release that is kept in the environment.
 
-`python -m aetherflow.core.host.installation REPORT` is called by `install.py`: it notes the hashes of what pip has just
-installed, by pip's report.
+The release calls `python -m aetherflow.core.host.installation REPORT` when it has installed itself: that notes the
+hashes of what pip has just installed, by pip's report.
 """
 
 import json
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from aetherflow.core.base.typed import by_release
 from aetherflow.core.host.contents import Contents, tree
 from aetherflow.core.host.distributions import Found, distributions, find_distribution, key_of, name_and_version
-from aetherflow.core.host.installing import kept, repair_command
+from aetherflow.core.host.installing import kept, release_command, repair_command
 
 INSTALLATION_SCHEMA = 1
 NOTED, OWN, SUMS = "installed.json", "own.txt", "SHA256SUMS"
@@ -29,7 +29,7 @@ OF_VENV = re.compile(r"(?:[Aa]ctivate.*|python[\d.]*|\U0001d70bthon)\Z")
 _PIN = re.compile(r"^(?:(?P<name>[\w.-]+)==(?P<version>[^\s;]+)|(?:\S*/)?(?P<wheel>[\w.]+-[^-\s]+)-\S+\.whl)")
 
 
-class Difference(NamedTuple):
+class Deviation(NamedTuple):
     """A file that is not as the release says, and what to do."""
 
     file: str
@@ -55,18 +55,20 @@ def note(report: Path) -> None:
     path.write_text(json.dumps(here, indent=1) + "\n", encoding="utf-8")
 
 
-def differences() -> list[Difference]:
+def differences() -> list[Deviation]:
     """How this installation differs from its release; sorted by file."""
-    folder = kept("install.py")
-    if folder is None:
+    chosen = kept("extras.txt")
+    if chosen is None:
         path = str(Path(sys.prefix, "share", "aetherflow"))
-        return [Difference(path, "not_kept", "no release is kept here: install.py did not install this", by_release())]
-    release = folder.parent
+        return [
+            Deviation(path, "not_kept", "no release is kept here, so there is nothing to compare with", by_release())
+        ]
+    release = chosen.parent
     found = [*_of_release(release), *_of_distributions(release), *_of_files(release), *_of_paths()]
     return sorted(set(found))
 
 
-def _of_release(release: Path) -> Iterator[Difference]:
+def _of_release(release: Path) -> Iterator[Deviation]:
     """Files of the kept release against its sums."""
     fix = f"verify a release, then: {by_release('--force-reinstall')}"
     sums = release / SUMS
@@ -77,12 +79,12 @@ def _of_release(release: Path) -> Iterator[Difference]:
         if name in OF_INSTALLER:
             continue
         if name not in wanted:
-            yield Difference(str(file), "release_changed", f"is not in {SUMS}", fix)
+            yield Deviation(str(file), "release_changed", f"is not in {SUMS}", fix)
         elif sha256(file.read_bytes()).hexdigest() != wanted[name]:
-            yield Difference(str(file), "release_changed", f"does not have the hash of {SUMS}", fix)
+            yield Deviation(str(file), "release_changed", f"does not have the hash of {SUMS}", fix)
     for name in wanted.keys() - there.keys():
-        if not name.endswith(".tar.gz"):  # sources, which install.py does not keep
-            yield Difference(str(release / name), "release_changed", "is missing", fix)
+        if not name.endswith(".tar.gz"):  # sources are not kept
+            yield Deviation(str(release / name), "release_changed", "is missing", fix)
 
 
 def _listed(release: Path) -> dict[str, dict[str, set[str]]]:
@@ -104,7 +106,7 @@ def _noted(path: Path) -> dict[str, dict[str, Any]]:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def _of_distributions(release: Path) -> Iterator[Difference]:
+def _of_distributions(release: Path) -> Iterator[Deviation]:
     """Each distribution against the locks, against what was noted of its wheel, and its files against its RECORD."""
     listed, noted = _listed(release), _noted(release / NOTED)
     first: dict[str, Found] = {}
@@ -112,21 +114,21 @@ def _of_distributions(release: Path) -> Iterator[Difference]:
         name, version = name_and_version(found)
         file = str(found.path if hasattr(found, "path") else found.locate_file(""))
         if key in first:
-            yield Difference(file, "twice", f"{name} is there twice: the other one is used", _remove(file))
+            yield Deviation(file, "twice", f"{name} is there twice: the other one is used", _remove(file))
         elif key not in listed:
             first[key] = found
-            fix = f"{sys.executable} -m pip uninstall {name}, or list it: install.py -r FILE"
-            yield Difference(file, "not_listed", f"{name} {version} is not in the locks of the release", fix)
+            fix = f"{sys.executable} -m pip uninstall {name}; or list it: {release_command('-r', 'FILE')}"
+            yield Deviation(file, "not_listed", f"{name} {version} is not in the locks of the release", fix)
         else:
             first[key] = found
             contents = Contents(found)
             if why := _not_the_one(version, contents, listed[key], noted.get(key, {})):
-                yield Difference(file, "another", f"{name} {version} {why}", repair_command())
+                yield Deviation(file, "another", f"{name} {version} {why}", repair_command())
             for changed, how in contents.changed(noted.get(key, {}).get("scripts", {})):
                 reason = f"{how} since {name} {version} was installed"
-                yield Difference(str(changed), "changed", reason, repair_command())
+                yield Deviation(str(changed), "changed", reason, repair_command())
     for key in noted.keys() - first.keys():
-        yield Difference(str(_sites()[0]), "missing", f"{key} was installed and is gone", repair_command())
+        yield Deviation(str(_sites()[0]), "missing", f"{key} was installed and is gone", repair_command())
 
 
 def _not_the_one(
@@ -135,13 +137,13 @@ def _not_the_one(
     if version not in listed:
         return f"is not the version of the release, {' or '.join(sorted(listed))}"
     if noted.get("version") != version:
-        return "was not installed by install.py"
+        return "was installed by something else than the release"
     if noted["wheel"] not in listed[version]:
         return "was installed from a file whose hash is not in the locks"
     return None if noted["record"] == contents.record else "has another RECORD than its wheel"
 
 
-def _of_files(release: Path) -> Iterator[Difference]:
+def _of_files(release: Path) -> Iterator[Deviation]:
     """What the release has not brought: modules, `.pth` files, commands; and commands of another Python."""
     listed = _listed(release)
     known = {path for _, found in distributions() for path in Contents(found).paths}
@@ -149,19 +151,19 @@ def _of_files(release: Path) -> Iterator[Difference]:
     for site in _sites():
         for file in {*tree(site), *site.glob(".*.pth")}:
             if _at_start(file.name) and str(file) not in released:
-                yield Difference(str(file), "at_start", "each start of Python runs it", _remove(file))
+                yield Deviation(str(file), "at_start", "each start of Python runs it", _remove(file))
             elif str(file) not in known:
-                yield Difference(str(file), "added", "no distribution has brought it", _remove(file))
+                yield Deviation(str(file), "added", "no distribution has brought it", _remove(file))
     commands = Path(sys.prefix, "bin")
     for file in commands.iterdir():
         if str(file) not in known and not OF_VENV.match(file.name):
-            yield Difference(str(file), "added", "no distribution has brought this command", _remove(file))
+            yield Deviation(str(file), "added", "no distribution has brought this command", _remove(file))
         elif str(file) in known and str(commands) not in file.read_bytes()[:512].decode(errors="replace"):
             reason = "this command is not run by the Python of this environment"
-            yield Difference(str(file), "shebang", reason, repair_command())
+            yield Deviation(str(file), "shebang", reason, repair_command())
 
 
-def _of_paths() -> Iterator[Difference]:
+def _of_paths() -> Iterator[Deviation]:
     """Folders outside of the installation from which modules are imported."""
     base = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")]
     # Python puts the folder of a command in front; what is in it was looked at
@@ -173,9 +175,9 @@ def _of_paths() -> Iterator[Difference]:
         hiding = [path for path in entry.iterdir() if _module(path.name) in inside] if entry.is_dir() else []
         for path in hiding:
             fix = f"remove it, or take {entry} from Python's path"
-            yield Difference(str(path), "shadowed", f"{entry} is on Python's path, and this has a module's name", fix)
+            yield Deviation(str(path), "shadowed", f"{entry} is on Python's path, and this has a module's name", fix)
         if not hiding and entry != Path.cwd():
-            yield Difference(str(entry), "path", "is on Python's path", "unset PYTHONPATH; see pyvenv.cfg, .pth files")
+            yield Deviation(str(entry), "path", "is on Python's path", "unset PYTHONPATH; see pyvenv.cfg, .pth files")
 
 
 def _module(name: str) -> str:

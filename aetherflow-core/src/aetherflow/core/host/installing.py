@@ -24,7 +24,7 @@ def install_command(*extras: str, of: str = CORE) -> str:
     """
     wanted = without_implied(extras)
     if of in first_party():
-        return _by_release(*wanted)
+        return release_command(*wanted)
     named = f"[{','.join(wanted)}]" if wanted else ""
     ours = kept("ours.txt")
     limit = f"-c {shlex.quote(str(ours))} " if ours else ""
@@ -37,7 +37,8 @@ def kept(name: str) -> Path | None:
     return path if path.exists() else None
 
 
-def _by_release(*arguments: str) -> str:
+def release_command(*arguments: str) -> str:
+    """A call of `install.py` for this installation: of the one that is kept in it, else of the release's."""
     script = kept("install.py")
     return shlex.join([sys.executable, str(script), *arguments]) if script else by_release(*arguments)
 
@@ -50,7 +51,7 @@ def installed_version(distribution: str) -> str | None:
 
 def repair_command() -> str:
     """The command that writes all files of an installation again."""
-    return _by_release("--force-reinstall")
+    return release_command("--force-reinstall")
 
 
 def install_all(problems: "Iterable[Problem]") -> str | None:
