@@ -169,12 +169,12 @@ def on_duckdb(folder: Path, files: dict[str, Path], rounds: int) -> None:
                 connection.execute(statement)
 
     do(CREATE.replace(" null", ""))
-    for kind in ("csv", "parquet"):
+    for kind, inputs in (("csv", {}), ("csv", {"max_rejects": 10}), ("parquet", {})):
         options = "FORMAT csv, HEADER" if kind == "csv" else "FORMAT parquet"
         copy = f"COPY departures FROM '{files[kind]}' ({options})"
         compare(
-            f"DuckDB {kind}, append",
-            load(folder, "duckdb", {"path": str(database)}, files[kind]),
+            f"DuckDB {kind}, {'rejects allowed' if inputs else 'append'}",
+            load(folder, "duckdb", {"path": str(database)}, files[kind], **inputs),
             lambda copy=copy: do(copy),  # type: ignore[misc]
             "COPY FROM",
             rounds,

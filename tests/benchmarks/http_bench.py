@@ -1,15 +1,17 @@
-"""HTTP against its floor: a large download and many small requests, each in turn with bare httpx; `curl` beside it.
+"""HTTP against its floor: a large download, many small requests, a list of pages, each in turn with bare httpx.
 
 The server is a process of its own on loopback, without TLS. The download of AetherFlow is the step `http_download` as a
 run has it: hashed, synced, renamed, recorded; its limit is against bare httpx to a file that is then synced. On a disk
 in memory (BENCH_ROOT=/dev/shm) a sync is free, and both ratios are those of the program alone.
 
     make bench-http
-    .venv/bin/python tests/benchmarks/http_bench.py --megabytes 100 --requests 200
+    .venv/bin/python tests/benchmarks/http_bench.py --megabytes 100 --requests 200 --pages 50
 """
 
 import argparse
 import contextlib
+import functools
+import json
 import os
 import shutil
 import statistics
@@ -27,13 +29,14 @@ DOWNLOAD_LIMIT = REQUEST_LIMIT = 1.15
 ROUNDS = 5
 PIECES = 20
 """The requests are made in so many pieces, in turn with those of the other, so that a busy machine hits both alike."""
+PAGE_ITEMS = 100
 FLOW = """\
 version: 1
 flow: {{id: bench, workspace: {{root: "{root}/work", cleanup_policy: never}}, state: {{path: "{root}/bench.sqlite"}}}}
 resources: {{api: {{kind: rest, driver: httpx, config: {{base_url: "{url}"}}}}}}
 jobs:
   - id: main
-    steps: [{{id: get, type: http_download, inputs: {{resource: api, path: /file, output: file.bin}}}}]
+    steps: [{{id: get, type: {step}, inputs: {{resource: api, {inputs}}}}}]
 """
 
 
@@ -44,19 +47,28 @@ class Handler(BaseHTTPRequestHandler):
     file: Path
 
     def do_GET(self) -> None:
-        size = self.file.stat().st_size if self.path == "/file" else 16
+        content = page(self.path) if self.path.startswith("/list") else b'{"ok": "123456"}'
+        size = self.file.stat().st_size if self.path == "/file" else len(content)
         self.send_response(200)
         self.send_header("Content-Length", str(size))
         self.send_header("Content-Type", "application/json")
         self.end_headers()
         if self.path != "/file":
-            self.wfile.write(b'{"ok": "123456"}')
+            self.wfile.write(content)
             return
         self.wfile.flush()
         with self.file.open("rb") as file:
             self.connection.sendfile(file)
 
     def log_message(self, *_: object) -> None: ...
+
+
+def page(path: str) -> bytes:
+    """A page of a list: `/list?of=50&page=3`; an empty one behind the last."""
+    of, number = (int(each.partition("=")[2]) for each in path.partition("?")[2].split("&"))
+    first = number * PAGE_ITEMS
+    items = [{"id": each, "name": f"customer {each}", "amount": each / 4} for each in range(first, first + PAGE_ITEMS)]
+    return json.dumps(items if number <= of else []).encode()
 
 
 def serve(file: Path) -> None:
@@ -116,13 +128,39 @@ def curl_download(url: str, folder: Path) -> float:
     return time.perf_counter() - started
 
 
-def step_download(url: str, folder: Path) -> float:
-    """Seconds of the step, as the run's summary has them."""
+def step_seconds(url: str, folder: Path, step: str, inputs: str) -> float:
+    """Seconds of a step, as the run's summary has them."""
     from aetherflow.core.runner import run_flow
 
-    (folder / "flow.yaml").write_text(FLOW.format(root=folder, url=url))
+    (folder / "flow.yaml").write_text(FLOW.format(root=folder, url=url, step=step, inputs=inputs))
     summary = run_flow(folder / "flow.yaml", env={**os.environ, "AETHERFLOW_STATE_ROOT": str(folder / "state")})
     return summary.jobs[0].steps[0].duration_ms / 1000
+
+
+def step_download(url: str, folder: Path) -> float:
+    return step_seconds(url, folder, "http_download", "path: /file, output: file.bin")
+
+
+# The list
+
+
+def bare_list(pages: int, url: str, folder: Path) -> float:
+    """Seconds of bare httpx that writes the items of all pages as JSON lines."""
+    import httpx
+
+    started = time.perf_counter()
+    with (folder / "bare.jsonl").open("w") as file, httpx.Client(base_url=url) as client:
+        number = 1
+        while items := client.get("/list", params={"of": pages, "page": number}).raise_for_status().json():
+            file.writelines(f"{json.dumps(item)}\n" for item in items)
+            number += 1
+    return time.perf_counter() - started
+
+
+def step_list(pages: int, url: str, folder: Path) -> float:
+    """Seconds of the step `http_paginate`, which stores its place after each page."""
+    inputs = f"path: /list, params: {{of: {pages}}}, pages: {{type: page}}, output: items.jsonl"
+    return step_seconds(url, folder, "http_paginate", inputs)
 
 
 # The requests
@@ -167,6 +205,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--megabytes", type=int, default=1000)
     parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--pages", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--serve", type=Path)
     options = parser.parse_args()
@@ -174,11 +213,11 @@ def main() -> int:
         serve(options.serve)
         return 0
     with disk_folder() as folder:
-        return measure(folder, options.megabytes, options.requests, options.rounds)
+        return measure(folder, options.megabytes, options.requests, options.pages, options.rounds)
 
 
-def measure(folder: Path, megabytes: int, requests: int, rounds: int) -> int:
-    """Measure both and print the table."""
+def measure(folder: Path, megabytes: int, requests: int, pages: int, rounds: int) -> int:
+    """Measure all and print the table."""
     source = folder / "source.bin"
     with source.open("wb") as file:
         block = os.urandom(1_000_000)
@@ -201,10 +240,16 @@ def measure(folder: Path, megabytes: int, requests: int, rounds: int) -> int:
         downloads = map(fresh, (synced_download, step_download, bare_download, curl_download))
         synced, step, bare, curl = in_turn(rounds, *downloads)
         piece = max(requests // PIECES, 1)
+        lists = (fresh(functools.partial(each, pages)) for each in (bare_list, step_list))
+        bare_pages, our_pages = in_turn(rounds, *lists)
         plain, ours = in_turn(PIECES, lambda: bare_requests(url, piece), lambda: our_requests(url, piece))
     print(f"download of {megabytes} MB: http_download {step:.2f} s, bare httpx {bare:.2f} s, synced {synced:.2f} s")
     print(f"  ratio to bare httpx to a synced file {step / synced:.2f} (limit {DOWNLOAD_LIMIT})")
     print(f"  ratio to files that are not synced: bare httpx {step / bare:.2f}, curl {step / curl:.2f}")
+    print(
+        f"list of {pages} pages of {PAGE_ITEMS} items: http_paginate {our_pages:.2f} s, bare httpx {bare_pages:.2f} s"
+    )
+    print(f"  ratio to bare httpx {our_pages / bare_pages:.2f}")
     print(
         f"{requests} small requests in {PIECES} pieces, {piece} take: connector {ours:.3f} s, bare httpx {plain:.3f} s"
     )

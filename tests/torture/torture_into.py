@@ -172,28 +172,30 @@ class Target:
     """A database of one table, and the driver that knows what is in it."""
 
     def __init__(self, folder: Path, resource: dict[str, Any], source: Callable[[], Source]) -> None:
-        self._folder, self._resource, self._source = folder, resource, source
+        self.folder, self.resource, self.open = folder, resource, source
+        with closing(source()) as opened:
+            self.family = opened.name
         self.took_fast_path = False
 
     def load(self, kind: NativeType, sample: Sample, numbers: Sequence[int], way: Into) -> list[Any] | str:
         """What is in the table after a load of the sample's rows of these numbers; the message of a refusal."""
         values = [sample.values[number] for number in numbers]
-        shutil.rmtree(self._folder, ignore_errors=True)
-        given = self._folder / "work/t/given"
+        shutil.rmtree(self.folder, ignore_errors=True)
+        given = self.folder / "work/t/given"
         given.mkdir(parents=True)
         path = given / f"in.{way.format}"
         write_file(path, ["n", "v"], ["int", sample.kind], list(enumerate(values, 1)))
-        with closing(self._source()) as source:
+        with closing(self.open()) as source:
             source.execute("DROP TABLE IF EXISTS into_it")
             source.execute(f"CREATE TABLE into_it (n integer, v {sample.declared} NULL)")
-        project = Project(self._folder, {"wh": self._resource})
+        project = Project(self.folder, {"wh": self.resource})
         with taking(native=way.native) as taken, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # SQLAlchemy does not know each type of a server
             ran = project.run(one={"type": "db_load", "table": "into_it", "path": str(path)})
         self.took_fast_path = any(taken)
         if ran.status["one"] != "SUCCESS":
             return ran.error.message
-        with closing(self._source()) as source:
+        with closing(self.open()) as source:
             if sample.kind != "nested":
                 return source.stored(kind, "SELECT n, v FROM into_it")
             if isinstance(source, Postgres):

@@ -97,6 +97,10 @@ class Source:
         """Run a statement, by the driver alone."""
         return self._bare.execute(sql)
 
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """The rows of a query, by the driver alone."""
+        return list(self._bare.execute(sql).fetchall())
+
     def close(self) -> None:
         self._bare.close()
 
@@ -289,6 +293,11 @@ class MariaDB(Source):
     def execute(self, sql: str) -> None:
         with self._bare.cursor() as cursor:
             cursor.execute(sql)
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        with self._bare.cursor() as cursor:
+            cursor.execute(sql)
+            return list(cursor.fetchall())
 
     def expected(self, way: Way, kind: Kind, value: Any) -> Any:
         if isinstance(value, Decimal) and kind == "int" and way.format != "parquet":  # BIGINT UNSIGNED

@@ -1,9 +1,11 @@
 """`db_copy` between all databases: every type, every mode, once."""
 
+import gc
 import itertools
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from db_loads import load, write
 from db_types import BYTES, DATA, back, write_parquet
@@ -191,3 +193,15 @@ def test_rows_go_to_duckdb_as_arrow(two: Any, to: str, monkeypatch: pytest.Monke
     two.sql("CREATE TABLE late (q BIGINT)", resource="there")
     error = two.run(step=copy(sql="SELECT q FROM late", table="late", load_id="late")).error
     assert "resource wh (db:" in error.message
+
+
+@pytest.mark.parametrize(("place", "to"), [("duckdb", "duckdb")], indirect=["place"])
+@pytest.mark.parametrize("declared", ["INTEGER", "TIMESTAMP"])
+def test_a_query_that_duckdb_does_not_read_as_arrow_is_closed(two: Any, to: str, declared: str) -> None:
+    two.sql("CREATE TABLE t (a VARCHAR)", "INSERT INTO t VALUES ('1')")
+    two.sql(f"CREATE TABLE u (a {declared})", resource="there")
+    assert two.run(step=copy()).status["step"] == ("SUCCESS" if declared == "INTEGER" else "FAILED")
+    gc.collect()  # the frames of the error
+    path = next(two.root.rglob(two.place.resource["config"]["path"]))
+    with duckdb.connect(str(path), config={"threads": 1}) as another:  # refused while the query is open
+        assert another.execute("FROM t").fetchall() == [("1",)]

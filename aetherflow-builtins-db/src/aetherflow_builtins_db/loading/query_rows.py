@@ -150,20 +150,27 @@ class _ArrowBatches:
     dialect = _DIALECT
 
     def __init__(self, first: Any, rest: Iterator[Any]) -> None:
-        self.failure: Exception | None = None
-        self.record_reader = require_pyarrow().RecordBatchReader.from_batches(first.schema, self._batches(first, rest))
+        self._failures: list[Exception] = []
+        batches = _watched(first, rest, self._failures)  # not of `self`: nothing would free a circle through Arrow
+        self.record_reader = require_pyarrow().RecordBatchReader.from_batches(first.schema, batches)
+
+    @property
+    def failure(self) -> Exception | None:
+        """The error of the query, which the reader tells as one of its own."""
+        return self._failures[0] if self._failures else None
 
     def binary(self) -> AbstractContextManager[BinaryIO]:
         """Never called: what takes Arrow reads `record_reader`."""
         raise NotImplementedError
 
-    def _batches(self, first: Any, rest: Iterator[Any]) -> Iterator[Any]:
-        try:
-            yield first
-            yield from rest
-        except Exception as error:  # what reads tells it as an error of its own
-            self.failure = error
-            raise
+
+def _watched(first: Any, rest: Iterator[Any], failures: list[Exception]) -> Iterator[Any]:
+    try:
+        yield first
+        yield from rest
+    except Exception as error:
+        failures.append(error)
+        raise
 
 
 def _arrow_of(rows: ArrowRows) -> _ArrowBatches | None:

@@ -16,8 +16,15 @@ SECOND_DIGITS = {
     "TIMESTAMP_S": 0,
 }
 INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
-CHECKED = frozenset({"BIGINT", "BOOLEAN", "DATE", "TIME", "TIMESTAMP", "VARCHAR", "BLOB", "DOUBLE", '"NULL"'})
-"""Types whose values the converter has checked, besides decimals and times."""
+_CHECKED = frozenset({
+    "BIGINT", "BOOLEAN", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIMESTAMP_MS", "TIMESTAMP_S",
+    "VARCHAR", "BLOB", "DOUBLE", '"NULL"',
+})  # fmt: skip
+"""Types whose values the converter has checked, besides decimals."""
+_RANGES = {
+    **{name: (-(2 ** (8 * 2**power - 1)), 2 ** (8 * 2**power - 1) - 1) for power, name in enumerate(INTEGERS)},
+    **{f"U{name}": (0, 2 ** (8 * 2**power) - 1) for power, name in enumerate(INTEGERS)},
+}
 _FLOATS = re.compile(r"\b(DOUBLE|FLOAT)\b")
 
 
@@ -31,6 +38,18 @@ def from_text(field: str, column: TableColumn) -> str:
     return (
         f"CASE WHEN {loses} THEN CAST(error({message} || {field} || {refused}) AS {column.declared}) ELSE {value} END"
     )
+
+
+def needs_look(column: TableColumn, values: list[Any]) -> bool:
+    """Whether only DuckDB knows that all of the values, which the converter has made, fit the column."""
+    declared = column.declared
+    if declared in _CHECKED or column.type.kind == "decimal":
+        return False
+    if declared not in _RANGES:
+        return True
+    known = [value for value in values if value is not None]
+    low, high = _RANGES[declared]
+    return not (set(map(type, known)) <= {int} and low <= min(known, default=low) and max(known, default=high) <= high)
 
 
 def is_unfit(field: str, column: TableColumn) -> str:

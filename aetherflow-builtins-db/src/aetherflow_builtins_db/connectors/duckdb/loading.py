@@ -26,11 +26,11 @@ from aetherflow.core.api import (
 from aetherflow_builtins_db.columns import STRING
 from aetherflow_builtins_db.connectors.common.base import setting_literal
 from aetherflow_builtins_db.connectors.duckdb.casts import (
-    CHECKED,
     INTEGERS,
     SECOND_DIGITS,
     from_text,
     is_unfit,
+    needs_look,
     refused,
 )
 from aetherflow_builtins_db.connectors.duckdb.errors import refusal
@@ -143,7 +143,7 @@ class DuckDBServer(Server):
         unfit = [
             f"WHEN {is_unfit(f'f{index}', column)} THEN {index}"
             for index, column in enumerate(columns)
-            if column.declared not in CHECKED
+            if needs_look(column, [row[index] for row in batch.rows])
         ]
         if not unfit:
             return
