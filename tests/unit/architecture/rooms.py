@@ -10,7 +10,7 @@ _LINES = {
         runtime.workspace runtime.opening runtime.notify runtime.hooks runtime.context runtime.dry_run
         runtime.lent_locks runtime.child_elsewhere runtime.child_run runtime.subflow
         runtime.phases runtime.run runtime.run_record runtime.late_run runtime.resuming runtime.retention
-        runtime.proof runtime.adopting runtime.state_copy runtime.comparing
+        runtime.proof runtime.adopting runtime.state_copy runtime.comparing runtime.unreadable
         runtime.sending
         bundle
         checks.schema checks

@@ -102,6 +102,7 @@ NOT_TYPED = {
     ("core/cli/runs", "aetherflow runs list"): "of a run that is removed while it is read",
     ("core/kernel/state/resolving", "aetherflow runs list"): "of a run that is removed while it is settled",
     ("core/testing/state_base", "aetherflow run flow.yaml"): "what a run of the test kit writes down",
+    ("core/kernel/state/reading", "aetherflow doctor 1 --connect"): "test_core_state_server.py types it, with a server",
     ("scheduler/export/target", "aetherflow-scheduler run"): "the name of a program in a comment of an exported file",
     ("scheduler/ledger/known", "aetherflow status"): "says what `status` will not show",
     (

@@ -116,6 +116,7 @@ if TYPE_CHECKING:
     from aetherflow.core.runtime.run_record import run_record as run_record
     from aetherflow.core.runtime.sending.sender import is_needed as is_needed
     from aetherflow.core.runtime.sending.sender import note_ledger as note_ledger
+    from aetherflow.core.runtime.unreadable import require_readable as require_readable
     from aetherflow.core.runtime.workspace.engine_files import EngineFiles as EngineFiles
     from aetherflow.core.runtime.workspace.engine_files import make_engine_folder as make_engine_folder
     from aetherflow.core.runtime.workspace.places import schedule_note as schedule_note
@@ -178,6 +179,7 @@ _HOMES = {
     "runtime.proof.evidence": "Evidence Tail chain_findings evidence_of root_chains root_tail state_chains",
     "runtime.resuming": "Resumes stands_in_no_file wrapped_path",
     "runtime.run_record": "Healed Place RunRecords WantedRun acknowledged resolved run_record",
+    "runtime.unreadable": "require_readable",
     "runtime.workspace.engine_files": "EngineFiles make_engine_folder",
     "runtime.workspace.places": "schedule_note",
     "runtime.workspace.state_root": "find_state_root host_root",

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shlex
 import signal
 import subprocess
 import time
@@ -292,6 +293,26 @@ def test_a_server_that_is_down_is_one_clear_error(project: "Project", mortal: "o
         assert "Traceback" not in out + err, line
         assert "AF4001" in out + err, line
         assert "Connection refused" in out + err, line
+        checked = (
+            f"fix: check the server, and its resource: aetherflow doctor {project.folder / 'aetherflow.yaml'} --connect"
+        )
+        assert checked in out + err, line
+
+
+def test_a_flow_whose_state_is_in_a_server_that_is_down_is_red_with_the_command_that_shows_why(
+    project: "Project", mortal: "object"
+) -> None:
+    config = project.folder / "aetherflow.yaml"
+    project.write(config.read_text().replace("state: {resource: ops_db}\n", ""), "aetherflow.yaml")
+    project.write(FAILS_ONCE.replace("{id: f}", "{id: f, state: {backend: postgres, resource: ops_db}}"))
+    assert project.command("run", "flow.yaml", "--run-id", "r1").code == 1
+    mortal.kill()  # type: ignore[attr-defined]
+    found = project.command("status", "--json")
+    (need,) = json.loads(found.out)["needs_person"]
+    command = f"aetherflow doctor {config} --connect"
+    assert (found.code, need["status"], need["commands"]) == (4, "UNREADABLE", [command])
+    told = project.command(*shlex.split(command)[1:])
+    assert (told.code, "AF5201 resource ops_db" in told.out, "Connection refused" in told.out) == (2, True, True)
 
 
 def test_what_is_not_installed_is_told_with_the_command(project: "Project", server: Database) -> None:

@@ -2,11 +2,13 @@
 
 import contextlib
 import html
+import io
 import json
 import shlex
 import sqlite3
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,11 +84,14 @@ def fail(project: "Project", run_id: str = "r") -> "Result":
     return result
 
 
+INSTALL = f"python3 install.py --to {shlex.quote(sys.prefix)}  # in the folder of the newer release"
+
+
 def make_newer(path: Path) -> str:
     """Let a newer engine have written a file; returns the command that installs that engine."""
     with contextlib.closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA user_version=99")
-    return f"python3 install.py --to {shlex.quote(sys.prefix)}  # in the folder of the newer release"
+    return INSTALL
 
 
 def is_taken_by_the_installer(command: str) -> None:
@@ -113,6 +118,43 @@ def test_a_newer_state(ran: "Project") -> None:
     assert ran.state.read_bytes() == before
     (flow,) = json.loads(ran.command("status", "--json").out)["flows"]
     assert (flow["status"], flow["next"]) == ("unreadable", command)
+
+
+def test_a_newer_lock_store(ran: "Project") -> None:
+    assert ran.command("locks", "list").code == 0
+    ran.write((ran.folder / "flow.yaml").read_text().replace("{id: f}", "{id: f, locks: {scope: flow}}"))
+    fail(ran)
+    command = make_newer(ran.states / "engine/locks.sqlite")
+    for words in (("run", "flow.yaml"), ("locks", "list")):
+        refused = ran.command(*words)
+        assert (refused.code, "has schema 99, this engine knows up to" in refused.err) == (4, True), refused
+        assert f"fix: install the release that wrote it: {command}" in refused.err
+    is_taken_by_the_installer(command)
+
+
+def test_a_newer_notification_store(ran: "Project") -> None:
+    rule = "{events: [failed], command: [touch, told]}"
+    ran.write(f"version: 1\nnotify: [{rule}]\n", "aetherflow.yaml")
+    fail(ran)
+    assert ran.command("status", "--notify").code == 1
+    command = make_newer(ran.states / "engine/notify.sqlite")
+    refused = ran.command("status", "--notify")
+    assert f"fix: install the release that wrote it: {command}" in refused.err + refused.out
+
+
+def test_a_newer_backup(ran: "Project") -> None:
+    fail(ran)
+    assert ran.command("state", "backup", "flow.yaml", "--to", "f.tar").code == 0
+    with tarfile.open(ran.folder / "f.tar") as old, tarfile.open(ran.folder / "newer.tar", "w") as new:
+        for member in old:
+            data = old.extractfile(member).read()  # type: ignore[union-attr]
+            if member.name == "manifest.json":
+                data = json.dumps(json.loads(data) | {"schema": 99}).encode()
+                member.size = len(data)
+            new.addfile(member, io.BytesIO(data))
+    refused = ran.command("state", "restore", "flow.yaml", "--from", "newer.tar")
+    assert (refused.code, "the backup was made by a newer engine" in refused.err) == (4, True), refused
+    assert f"fix: install the release that wrote it: {INSTALL}" in refused.err
 
 
 def test_a_root_that_is_missing(ran: "Project") -> None:

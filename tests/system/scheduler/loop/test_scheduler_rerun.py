@@ -3,7 +3,11 @@
 import json
 import shlex
 import signal
+import sqlite3
+import sys
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -151,3 +155,26 @@ def test_status_shows_one_command_for_slots_of_many_items_that_were_missed(bench
     assert json.loads(bench.command("status", "scheduler.yaml", "--json"))["needs_person"] == []
     assert {status for _, status in bench.rows("SELECT item, status FROM slots WHERE item<>'last'")} == {"SUCCESS"}
     assert "MISSED" in {status for _, status in bench.rows("SELECT item, status FROM slots WHERE item='last'")}
+
+
+def test_a_rerun_over_a_state_that_cannot_be_read_says_so_and_runs_nothing(night: "Bench") -> None:
+    """With the words and the command of the other commands that look a run up."""
+    night.command("backfill", "scheduler.yaml", "load", *SPAN, "-q")
+    before = effects(night)
+    ((state,),) = night.rows("SELECT DISTINCT state_path FROM slots WHERE item='load'")
+    with closing(sqlite3.connect(state)) as db:
+        db.execute("PRAGMA user_version=99")
+    rerun = ("rerun", "scheduler.yaml", "load", SLOT, "--reason", "late prices")
+    for words in (rerun, (*rerun, "--dry-run")):
+        night.command(*words, code=4)
+        assert f"AF4001 state file {state} has schema 99, this engine knows up to 3" in night.errors
+        assert f"fix: install the release that wrote it: python3 install.py --to {sys.prefix}" in night.errors
+    with closing(sqlite3.connect(state)) as db:
+        db.execute("PRAGMA user_version=3")
+    Path(state).write_text("no database " * 500)
+    night.command(*rerun, code=4)
+    assert f"fix: restore a backup of it: aetherflow state restore {state} --from FILE" in night.errors
+    assert (effects(night), night.slots("load")) == (before, {"01:00": "SUCCESS"})
+    Path(state).unlink()
+    night.command(*rerun, "-q")  # a new one: the next run makes it
+    assert effects(night) == [*before, run_id("load", 2)]

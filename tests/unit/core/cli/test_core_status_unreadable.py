@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from core_history import OK, flow
 
-from aetherflow.core.cli import unreadable
 from aetherflow.core.kernel.state import reading
+from aetherflow.core.runtime import unreadable
 
 if TYPE_CHECKING:
     from core_project import Project

@@ -129,9 +129,9 @@ def act_on_handle(root: Path, handle: str, act: "Act") -> dict[str, Any]:
     """Write down an act on the refused start that `status` names so."""
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.base.typed import typed_here
-    from aetherflow.core.cli.unreadable import require_readable
     from aetherflow.core.kernel.state import registry
     from aetherflow.core.kernel.state.refused import act_on_refusal, open_refusals
+    from aetherflow.core.runtime.unreadable import require_readable
 
     found = {f"{HANDLE}{each.id}": each for each, _ in registry.look(root, open_refusals)}
     if handle not in found:
@@ -144,8 +144,8 @@ def act_on_handle(root: Path, handle: str, act: "Act") -> dict[str, Any]:
 
 def _all_before(root: Path, before_ms: int, flow: str | None, act: "Act") -> list[dict[str, Any]]:
     from aetherflow.core.cli.needs import NOT_WELL, picture
-    from aetherflow.core.cli.unreadable import require_readable
     from aetherflow.core.runtime.resuming import runs_of
+    from aetherflow.core.runtime.unreadable import require_readable
 
     require_readable(root)
     seen = picture(root, act.at, flow)

@@ -60,8 +60,8 @@ def list_claims(
     from aetherflow.core.base import durable
     from aetherflow.core.base.errors import StateError
     from aetherflow.core.cli.lookup import flows_of, state_root_here
-    from aetherflow.core.cli.unreadable import as_rows
     from aetherflow.core.kernel.state import claim_history
+    from aetherflow.core.runtime.unreadable import as_rows
 
     root = state_root_here(config)
     found: list[PastClaim] = []

@@ -28,7 +28,7 @@ def flows_of(root: Path, flow_id: str | None) -> list["KnownFlow"]:
     found = [flow for flow in known if flow.flow_id == flow_id]
     if not found:
         from aetherflow.core.base.suggest import did_you_mean
-        from aetherflow.core.cli.unreadable import require_readable
+        from aetherflow.core.runtime.unreadable import require_readable
 
         require_readable(root)
         ids = sorted({flow.flow_id for flow in known})
@@ -43,8 +43,8 @@ def find_run(root: Path, run_id: str, flow_id: str | None, state: str | None, co
     `state` is the path of its state, if that was given; `command` and its `options` are used in the fix.
     """
     from aetherflow.core.base.typed import typed_here
-    from aetherflow.core.cli.unreadable import require_readable
     from aetherflow.core.runtime.resuming import runs_of
+    from aetherflow.core.runtime.unreadable import require_readable
 
     found = runs_of(root, run_id, flow_id, None if state is None else Path(state))
     if not found:

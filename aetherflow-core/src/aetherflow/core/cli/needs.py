@@ -16,7 +16,6 @@ from aetherflow.core.cli.next_steps import Here, instead
 from aetherflow.core.cli.notes import Key
 from aetherflow.core.cli.older_rows import older_rows
 from aetherflow.core.cli.refusing import RefusedReason
-from aetherflow.core.cli.unreadable import unreadable_in
 from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson, NeedStatus
 from aetherflow.core.kernel.state import registry
 from aetherflow.core.kernel.state.acts import Act, Verb, standing
@@ -28,6 +27,7 @@ from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.state.trouble import Trouble, trouble_of
 from aetherflow.core.runtime.resuming import outer_run
+from aetherflow.core.runtime.unreadable import unreadable_in
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.state.refused import Refused

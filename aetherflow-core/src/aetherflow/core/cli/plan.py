@@ -76,8 +76,8 @@ def plan(
 def _changed(run_id: str, config: Path | None) -> "tuple[ChangedInput | None, tuple[str, ...]]":
     """What a finished step of the run has read and has changed since, and what goes on with the run."""
     from aetherflow.core.cli.lookup import state_root_here
-    from aetherflow.core.cli.unreadable import require_readable
     from aetherflow.core.runtime.resuming import Resumes, runs_of
+    from aetherflow.core.runtime.unreadable import require_readable
 
     root = state_root_here(config)
     found, resumes = runs_of(root, run_id), Resumes(root, config)

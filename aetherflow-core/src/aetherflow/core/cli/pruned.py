@@ -14,7 +14,6 @@ from aetherflow.core.base.typed import typed_here
 from aetherflow.core.cli.history_text import runs_text
 from aetherflow.core.cli.lookup import flows_of, state_root_here
 from aetherflow.core.cli.notes import key_of, notes_of
-from aetherflow.core.cli.unreadable import unreadable_in
 from aetherflow.core.console.amounts import size_text
 from aetherflow.core.console.since import span_ms
 from aetherflow.core.console.streams import print_json
@@ -23,6 +22,7 @@ from aetherflow.core.kernel.state.pruning import Freed, doomed_runs, prune
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.registry import forget
 from aetherflow.core.kernel.state.registry_file import KnownFlow
+from aetherflow.core.runtime.unreadable import unreadable_in
 
 T = TypeVar("T")
 PRUNE_SCHEMA = 1

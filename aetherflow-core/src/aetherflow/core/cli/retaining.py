@@ -28,7 +28,6 @@ from aetherflow.core.cli.pruned import (
     states_of,
     text_of,
 )
-from aetherflow.core.cli.unreadable import unreadable_in
 from aetherflow.core.console.amounts import size_text
 from aetherflow.core.console.streams import print_json
 from aetherflow.core.kernel.state.history import PastRun
@@ -36,6 +35,7 @@ from aetherflow.core.kernel.state.pruning import Freed
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.runtime.environment.snapshot import build_snapshot
 from aetherflow.core.runtime.retention import Expiry, Judge, Kept, remove_logs, remove_workspaces
+from aetherflow.core.runtime.unreadable import unreadable_in
 from aetherflow.core.runtime.workspace.places import work_root
 from aetherflow.core.runtime.workspace.store_places import state_root
 

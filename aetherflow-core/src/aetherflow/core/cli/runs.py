@@ -79,10 +79,10 @@ def list_runs(
     from aetherflow.core.cli.history_text import run_json, runs_text
     from aetherflow.core.cli.lookup import elsewhere, flows_of, state_root_here
     from aetherflow.core.cli.notes import key_of, notes_of
-    from aetherflow.core.cli.unreadable import as_rows
     from aetherflow.core.console.since import instant_ms
     from aetherflow.core.kernel.state import history
     from aetherflow.core.kernel.state.records import now_ms
+    from aetherflow.core.runtime.unreadable import as_rows
 
     root = state_root_here(config)
     wanted: dict[str, Any] = {"since": instant_ms(since, now_ms()), "limit": limit, "flow_id": flow}

@@ -237,9 +237,9 @@ def forget(
     from aetherflow.core.cli.lookup import flows_of, state_root_here
     from aetherflow.core.cli.next_steps import not_well
     from aetherflow.core.cli.state_files import is_lost
-    from aetherflow.core.cli.unreadable import require_readable
     from aetherflow.core.kernel.state.overview import overview
     from aetherflow.core.kernel.state.registry import forget_files, look
+    from aetherflow.core.runtime.unreadable import require_readable
 
     root = state_root_here(config)
     require_readable(root)

@@ -52,6 +52,7 @@ def in_server(path: Path, target: Path | None) -> UsageError:
 
     StateError if the server has to be asked and cannot be.
     """
+    from aetherflow.core.kernel.state.reading import unreadable
     from aetherflow.core.runtime.workspace.state_server import backend_at
 
     backend = backend_at(path)
@@ -63,7 +64,7 @@ def in_server(path: Path, target: Path | None) -> UsageError:
     try:
         return UsageError(message, fix=backend.backup_command(target))
     except OSError as error:
-        raise StateError(f"{path}: {error}", fix="check the server, and its resource") from error
+        raise unreadable(path, error) from error
 
 
 def require_option(value: Path | None, option: str) -> Path:

@@ -75,6 +75,12 @@ class Truth:
         """Run id of slots to where the run is recorded, as the registry has it."""
         return self._records.places(self._wanted(rows, changed=False))
 
+    def require_readable(self, rows: Iterable[SlotRow]) -> None:
+        """Raise the StateError of the first of the state root, and the states of these slots, that cannot be read."""
+        from aetherflow.core.embedding import require_readable
+
+        require_readable(self._root, sorted({Path(row.state_path) for row in rows if row.state_path}))
+
     def acts(self, rows: Iterable[SlotRow]) -> "dict[str, tuple[Act, ...]]":
         """Run id to what persons did about runs that did not end well, and about starts that were refused."""
         found = {each.run.run_id: tuple(each.acts) for each in self.runs(rows).values()}

@@ -36,11 +36,14 @@ class Rerun:
         """The slots to run, in their order, and those left out as they wait or run.
 
         Of a rerun that has not come to its end, those that are left, under the run ids that they were given then.
+        StateError where what their runs have recorded cannot be read: nothing is run over it.
         """
         span = from_ms(self.slot), from_ms(self.slot + 1)
         wanted, busy = choose_all(
             self._schedule, {self._item: span}, self._ledger, self._truth, "all", successors=self._successors
         )
+        slots = Slots(self._ledger)
+        self._truth.require_readable(filter(None, (slots.find(want.item.id, want.slot) for want in wanted)))
         if planned := self._planned():
             left = [each for each in (self._continued(want, planned) for want in wanted) if each is not None]
             if left or busy:

@@ -11,6 +11,7 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.locks.alive import living_files
 from aetherflow.core.kernel.locks.clock import Clock
+from aetherflow.core.kernel.state.reading import newer
 
 SCHEMA_VERSION = 2
 
@@ -47,10 +48,7 @@ def prepare_schema(connection: durable.Database, path: Path, clock: Clock) -> No
     if version == SCHEMA_VERSION:
         return
     if version > SCHEMA_VERSION:
-        raise StateError(
-            f"lock store {path} has schema {version}, this engine knows up to {SCHEMA_VERSION}",
-            fix="update aetherflow-core, or name another file in AETHERFLOW_LOCK_STORE",
-        )
+        raise newer("lock store", path, version, SCHEMA_VERSION)
     with durable.transaction(connection, "create lock store"):
         connection.await_turn("schema")
         tables = connection.tables()  # before the version: in MariaDB the first table that is created ends a turn

@@ -21,7 +21,7 @@ from aetherflow.core.base.errors import StateError, UsageError
 from aetherflow.core.kernel.state.history import side_of
 from aetherflow.core.kernel.state.migration import prepare_schema
 from aetherflow.core.kernel.state.ownership import no_run
-from aetherflow.core.kernel.state.reading import require_schema
+from aetherflow.core.kernel.state.reading import of_newer_engine, require_schema
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 from aetherflow.core.kernel.state.store import BUSY_SECONDS, StateStore
@@ -164,7 +164,7 @@ def _manifest(data: bytes) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads(data)
         if manifest["format"] > FORMAT or manifest["schema"] > SCHEMA_VERSION:
-            raise StateError("the backup was made by a newer engine", fix="update aetherflow-core")
+            raise of_newer_engine("the backup was made by a newer engine")
     except (ValueError, KeyError, TypeError) as error:
         raise tarfile.TarError("its manifest cannot be read") from error
     return manifest

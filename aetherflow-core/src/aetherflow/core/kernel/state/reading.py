@@ -11,7 +11,7 @@ from typing import TypeVar
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.base.owners import user_name
-from aetherflow.core.base.typed import by_release, typed_here
+from aetherflow.core.base.typed import by_release, command_line, typed_here
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION, empty_state
 
 T = TypeVar("T")
@@ -70,8 +70,8 @@ def read_any(path: Path, query: Callable[[durable.SqliteDatabase], T]) -> T:
 
 def unreadable(path: Path, error: Exception, what: str = "state file") -> StateError:
     """The StateError for a file or folder that cannot be read, with the commands that help."""
-    if durable.server_at(path) is not None:
-        return StateError(f"the state in {path} cannot be read: {error}", fix="check the server, and its resource")
+    if (server := durable.server_at(path)) is not None:
+        return unreachable(server, f"the state in {path} cannot be read: {error}")
     real, place = durable.real_file(path), f"{what} {path}"
     if isinstance(error, FileNotFoundError):
         return StateError(f"{place}: {error.strerror or error}", fix="check the path")
@@ -90,9 +90,20 @@ def unreadable(path: Path, error: Exception, what: str = "state file") -> StateE
     return StateError(f"{place}: {getattr(error, 'strerror', None) or error}", fix="check the path and the disk")
 
 
+def unreachable(server: durable.StoreServer, message: str) -> StateError:
+    """The StateError for a server that cannot be used, with the command that shows why."""
+    project = getattr(server, "project", "")  # a program that opens a backend by itself has none
+    commands = [command_line("doctor", project, "--connect")] if project else []
+    return StateError(message, fix="check the server, and its resource", commands=commands)
+
+
 def newer(what: str, path: Path, version: int, known: int) -> StateError:
     """The StateError for a store of a newer engine."""
-    message = f"{what} {path} has schema {version}, this engine knows up to {known}"
+    return of_newer_engine(f"{what} {path} has schema {version}, this engine knows up to {known}")
+
+
+def of_newer_engine(message: str) -> StateError:
+    """The same for anything that a newer engine has written."""
     return StateError(message, fix="install the release that wrote it", commands=[by_release(release="newer release")])
 
 

@@ -17,7 +17,7 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.contracts.notification import Notification
 from aetherflow.core.kernel.state.outbox import RECOVERED, STARTED, SUCCEEDED
-from aetherflow.core.kernel.state.reading import read_store
+from aetherflow.core.kernel.state.reading import newer, read_store
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.sql import insert, put
 from aetherflow.core.runtime.notify.deliver import Delivery
@@ -104,7 +104,7 @@ class Book:
     def _prepare(self, path: Path) -> None:
         version = self._db.schema_version()
         if version > SCHEMA_VERSION:
-            raise StateError(f"{path} has schema {version}, not {SCHEMA_VERSION}", fix="update aetherflow-core")
+            raise newer("notification store", path, version, SCHEMA_VERSION)
         if version == 0:
             with durable.transaction(self._db, "create book"):
                 self._db.await_turn("schema")

@@ -3,12 +3,14 @@
 import os
 import shlex
 import sqlite3
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.engine_files import REGISTRY, STORES, engine_folder
 from aetherflow.core.base.errors import StateError
-from aetherflow.core.kernel.state.reading import DAMAGE, HEADER, newer, unreadable
+from aetherflow.core.kernel.state.reading import DAMAGE, HEADER, newer, read_store, schema_of, unreadable
 from aetherflow.core.kernel.state.registry_file import read_registry
 from aetherflow.core.kernel.state.registry_tables import SCHEMA_VERSION
 from aetherflow.core.runtime.workspace.places import default_state_root
@@ -50,10 +52,21 @@ def unreadable_in(root: Path) -> dict[Path, StateError]:
     return found
 
 
-def require_readable(root: Path) -> None:
-    """Raise the StateError of the first file or folder under a state root that cannot be read."""
+def require_readable(root: Path, states: Iterable[Path] = ()) -> None:
+    """Raise the StateError of the first file or folder under a state root, or of these states, that cannot be read.
+
+    A state that isn't there, or is of an older version, is no error: the next run makes or migrates it.
+    """
     for error in unreadable_in(root).values():
         raise error
+    for path in states:
+        try:
+            if durable.is_there(path):
+                read_store(path, partial(schema_of, path=path))
+        except FileNotFoundError:  # there is a server, and no state in it yet
+            pass
+        except (sqlite3.Error, OSError) as error:
+            raise unreadable(path, error) from error
 
 
 def as_rows(root: Path) -> list[dict[str, str | None]]:
