@@ -16,7 +16,7 @@ from aetherflow.core.base.secret_names import is_secret_name
 MASK = "***"
 MIN_LENGTH = 6
 """Values found by the name of their key are masked from this length on; shorter ones would blank out ordinary text."""
-_URL_PASSWORD = re.compile(r"\w://[^/\s:@]*:([^/\s@]+)@")
+_USER_INFO = r"\w://[^/\s:@]*:([^/\s@]+)@"
 
 
 def secrets_in(values: Mapping[str, Any]) -> Iterable[str]:
@@ -54,7 +54,7 @@ def url_secrets(value: Any) -> Iterable[str]:
     elif isinstance(value, str) and "://" in value:
         from urllib.parse import unquote
 
-        for match in _URL_PASSWORD.finditer(value):
+        for match in re.finditer(_USER_INFO, value):
             if len(match[1]) >= MIN_LENGTH:
                 yield from {match[1], unquote(match[1])}
 

@@ -17,9 +17,7 @@ from aetherflow.core.checks.view import resources
 from aetherflow.core.contracts.fields import Holds
 from aetherflow.core.host.asset_fields import held_in
 from aetherflow.core.host.connecting import models_of
-from aetherflow.core.runtime.environment.protecting import HeldSettings, NamedFolders, expanded, refused
 from aetherflow.core.runtime.environment.snapshot import Snapshot
-from aetherflow.core.runtime.workspace.engine_files import EngineFiles
 
 
 def insecure(checked: Checked, snapshot: Snapshot) -> Iterator[Problem]:
@@ -54,8 +52,12 @@ def _refused(checked: Checked, snapshot: Snapshot) -> Iterator[Problem]:
     The policy refuses them, or they are the engine's own files.
     """
     merged, policy = checked.merged, snapshot.policy
-    if merged is None or checked.catalog is None:
+    if merged is None or checked.catalog is None or not resources(merged.data):
         return
+    # many flows have no resources
+    from aetherflow.core.runtime.environment.protecting import HeldSettings, NamedFolders, expanded, refused
+    from aetherflow.core.runtime.workspace.engine_files import EngineFiles
+
     folder, flow = Path(checked.path).absolute().parent, merged.data.get("flow")
     work, engine = static_work_root(merged.data, snapshot), EngineFiles.of(snapshot)
     base = work / str(flow.get("id") if isinstance(flow, dict) else "")

@@ -22,14 +22,14 @@ def prepare_flow(path: str | Path, snapshot: Snapshot, catalog: Catalog | None =
     """
     catalog = catalog_for(snapshot) if catalog is None else catalog
     catalog.raise_if_broken()
-    return _prepared(check_flow(path, snapshot, catalog), snapshot, catalog)
+    return _prepared(check_flow(path, snapshot, catalog, placed=False), snapshot, catalog)
 
 
 def prepare_document(document: Document, snapshot: Snapshot) -> PreparedFlow:
     """As `prepare_flow`, for a document in memory; the folder in its file name is the flow's folder."""
     catalog = catalog_for(snapshot)
     catalog.raise_if_broken()
-    return _prepared(check_flow_document(document, snapshot, Problems(), catalog), snapshot, catalog)
+    return _prepared(check_flow_document(document, snapshot, Problems(), catalog, placed=False), snapshot, catalog)
 
 
 def _prepared(checked: Checked, snapshot: Snapshot, catalog: Catalog) -> PreparedFlow:

@@ -14,7 +14,6 @@ from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.decode import check_decode
 from aetherflow.core.checks.environment import static_work_root
 from aetherflow.core.checks.flow_settings import check_flow_settings
-from aetherflow.core.checks.places import places_of
 from aetherflow.core.checks.plugins import check_plugins, with_hooks
 from aetherflow.core.checks.structure import check_structure
 from aetherflow.core.checks.subflows import SubFlows
@@ -38,12 +37,17 @@ from aetherflow.core.runtime.workspace.places import FLOW_ID, in_server
 
 
 def check_flow(
-    path: str | Path, snapshot: Snapshot, catalog: Catalog | None = None, around: tuple[Path, ...] = ()
+    path: str | Path,
+    snapshot: Snapshot,
+    catalog: Catalog | None = None,
+    around: tuple[Path, ...] = (),
+    *,
+    placed: bool = True,
 ) -> Checked:
     """Run every check of a flow; never raises for a bad document.
 
     `catalog` is the catalogue of the snapshot, if it already exists. `around` are the flows that call this one,
-    outermost first.
+    outermost first. `placed` is False where the run itself checks the places of its files.
     """
     problems = Problems()
     problems.extend(snapshot.warnings)
@@ -57,7 +61,7 @@ def check_flow(
     except SpecError as error:
         problems.extend(error.problems)
         return Checked(str(path), None, None, problems)
-    return check_flow_document(document, snapshot, problems, catalog, around)
+    return check_flow_document(document, snapshot, problems, catalog, around, placed=placed)
 
 
 def _not_evaluated(path: str | Path, snapshot: Snapshot) -> Iterator[Problem]:
@@ -99,6 +103,8 @@ def check_flow_document(
     problems: Problems,
     catalog: Catalog | None = None,
     around: tuple[Path, ...] = (),
+    *,
+    placed: bool = True,
 ) -> Checked:
     """Run every check of a parsed flow, as `check_flow`; findings are added to `problems`."""
     spec, found = bind(FlowSpec, document.data, document.source)
@@ -112,7 +118,8 @@ def check_flow_document(
     merged = merged_with(document, profiles)
     snapshot = with_work_root(snapshot, static_work_root(document.data, snapshot))
     catalog = catalog_for(snapshot) if catalog is None else catalog
-    problems.extend(_placed(document, snapshot))
+    if placed:
+        problems.extend(_placed(document, snapshot))
     check_structure(document, problems)
     assets = AssetChecks(merged, catalog, snapshot, problems)
     check_flow_settings(document, problems, assets)
@@ -145,6 +152,8 @@ def _names_backend(data: Any) -> bool:
 
 def _placed(document: Document, snapshot: Snapshot) -> Iterator[Problem]:
     """The findings for work root and state file: outside of the policy's folders, or where the engine keeps its own."""
+    from aetherflow.core.checks.places import places_of  # a run looks at its places itself
+
     flow_id, work, state = places_of(document, snapshot)
     engine = EngineFiles.of(snapshot)
     for section, key, path in (("workspace", "root", work), ("state", "path", state)):

@@ -1,6 +1,5 @@
 """One scan of the installed distributions' entry points; nothing is imported."""
 
-import re
 import sys
 from functools import cache
 from typing import NamedTuple
@@ -12,7 +11,7 @@ from aetherflow.core.host.names import COMMANDS, HOOKS, INTERNAL, KINDS, LEGACY,
 
 PYDANTIC = "pydantic"
 """Entry-point group of pydantic's own plugins."""
-_GROUP = re.compile(r"^\s*\[(aetherflow\.[^]]*)\]", re.MULTILINE)
+_GROUP = "[aetherflow."
 FOLDER = "(folder)"
 """The distribution of a folder plugin, which has none."""
 
@@ -99,7 +98,8 @@ def group_errors() -> tuple[PluginGroupError, ...]:
     first = _texts()
     found = []
     for each, text in first.ours:
-        unknown = {*_GROUP.findall(text)} - known
+        heads = (line.strip() for line in text.splitlines() if _GROUP in line)
+        unknown = {head[1:].partition("]")[0] for head in heads if head.startswith(_GROUP)} - known
         if not unknown:  # as nearly always: the metadata of these alone is read
             continue
         name, version = name_and_version(each)

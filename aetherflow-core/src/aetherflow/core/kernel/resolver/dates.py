@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
-SHIFT = re.compile(r"([+-]?\d{1,4})(d|bd|months?)\Z")
+SHIFT = r"([+-]?\d{1,4})(d|bd|months?)"
 SATURDAY = 5
 
 
 def parse_shift(text: str) -> tuple[int, str]:
     """Amount and unit (`d`, `bd`, `month`) of a shift; ValueError for anything else."""
-    match = SHIFT.match(text)
+    match = re.fullmatch(SHIFT, text)
     if match is None:
         raise ValueError("must be a number with d, bd or month, as in -1d, -1bd, -1month")
     return int(match[1]), match[2].removesuffix("s")

@@ -2,6 +2,7 @@
 
 import os
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,6 +35,7 @@ def make_engine_folder(root: Path, *work_roots: Path) -> None:
         from aetherflow.core.runtime.workspace.engine_move import move_engine_files  # once in the life of a state root
 
         move_engine_files(root)
+        EngineFiles.under.cache_clear()  # a link of 1.0 to a store is there now
     for each in work_roots if _is_made(root / ENGINE) else ():
         folder, old = bundle_stores(root, each), each / BUNDLES
         if not _is_made(folder) and not _make_new(folder, is_old=any(old.glob("*/.lock"))):
@@ -88,6 +90,7 @@ class EngineFiles(NamedTuple):
         return found
 
     @classmethod
+    @lru_cache(maxsize=8)
     def under(cls, root: Path) -> "EngineFiles":
         """Return the engine's files under a state root."""
         stores, folders = (

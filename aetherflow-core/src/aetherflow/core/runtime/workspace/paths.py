@@ -8,13 +8,13 @@ from pathlib import Path
 
 from aetherflow.core.base.errors import PathError
 
-_FOLDER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
+_FOLDER_NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 FOLDER_FIX = "use letters, digits, '.', '_' and '-', not starting with '.' or '-', at most 128 characters"
 
 
 def is_folder_name(name: str) -> bool:
     """True for a plain folder name, which cannot lead out of its parent."""
-    return bool(_FOLDER_NAME.match(name))
+    return bool(re.fullmatch(_FOLDER_NAME, name))
 
 
 def inside(path: str | Path, base: Path, roots: Sequence[Path] | None) -> Path:
