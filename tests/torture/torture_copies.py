@@ -93,7 +93,7 @@ def stands_for(found: Any, value: Any, kind: NativeType) -> bool:
     """Whether what a column of another type holds stands for the value."""
     match value:
         case None | str() if kind.sql != "numeric":
-            return bool(found == value) or (isinstance(value, str) and _without_zeros(found) == _without_zeros(value))
+            return bool(found == value) or (isinstance(value, str) and _plain(found) == _plain(value))
         case bytes():
             return bool(found == value or found == base64.b64encode(value).decode())
         case bool():
@@ -112,9 +112,10 @@ def stands_for(found: Any, value: Any, kind: NativeType) -> bool:
     return found is value
 
 
-def _without_zeros(text: Any) -> str:
-    """The text without zeros at the end of a second's digits."""
-    return re.sub(r"(:\d\d)\.0+$|(:\d\d\.\d*[1-9])0+$", r"\1\2", str(text))
+def _plain(text: Any) -> str:
+    """The text with years before the first as PostgreSQL writes them, and no zeros at the end of a second's digits."""
+    years = re.sub(r"^(\S+) \(BC\)(.*)$", r"\1\2 BC", str(text))
+    return re.sub(r"(:\d\d)\.0+$|(:\d\d\.\d*[1-9])0+$", r"\1\2", years)
 
 
 def _is_moment(found: Any, value: dt.datetime) -> bool:
