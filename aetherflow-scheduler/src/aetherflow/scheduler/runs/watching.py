@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from aetherflow.core.api import AetherflowError
-from aetherflow.core.embedding import durable, iso, message_with_place, note_place
+from aetherflow.core.embedding import durable, iso
 from aetherflow.scheduler.launchers import Running
 from aetherflow.scheduler.launchers.orphans import signal_orphan
 from aetherflow.scheduler.ledger.records import SlotRow
@@ -88,6 +88,8 @@ def fault_end(error: BaseException, launcher: str, row: SlotRow) -> End:
 
     The traceback of a third-party launcher goes to the log of the slot's run.
     """
+    from aetherflow.core.embedding import message_with_place, note_place  # for what fails; each pass imports this module
+
     frames = note_place(error)
     if frames and row.log is not None:
         with contextlib.suppress(OSError, AetherflowError), durable.open_log(Path(row.log)) as file:
