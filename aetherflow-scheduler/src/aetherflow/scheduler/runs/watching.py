@@ -88,7 +88,7 @@ def fault_end(error: BaseException, launcher: str, row: SlotRow) -> End:
 
     The traceback of a third-party launcher goes to the log of the slot's run.
     """
-    from aetherflow.core.embedding import message_with_place, note_place  # for what fails; each pass imports this module
+    from aetherflow.core.embedding import message_with_place, note_place  # for what fails; each pass imports this
 
     frames = note_place(error)
     if frames and row.log is not None:
