@@ -179,6 +179,7 @@ OF_THE_SYSTEM = {
     "core/base/owners": "tests/system/docs/test_docs_advice.py types it",
     "core/bundle/store": "the same",
     "core/checks/places": "the same",
+    "core/kernel/state/reading": "tests/system/core/cli/test_core_unusable_stores.py types it",
     "core/host/installing": "tests/system/packaging/test_hostile_index.py types it",
     "core/cli/plugins_new": "the same",
     "core/builtins/process_child": "says how it is done, not for which file",

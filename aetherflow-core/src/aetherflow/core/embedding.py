@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from aetherflow.core.checks.kinds import check_document as check_document
     from aetherflow.core.checks.kinds import check_in_memory as check_in_memory
     from aetherflow.core.checks.notify import check_notify as check_notify
+    from aetherflow.core.checks.stores import why_not_written as why_not_written
     from aetherflow.core.console.commands import LazyGroup as LazyGroup
     from aetherflow.core.console.findings import verdict as verdict
     from aetherflow.core.console.outcome import exit_code as exit_code
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from aetherflow.core.kernel.resolver.params import as_given as as_given
     from aetherflow.core.kernel.resolver.params import settle_params as settle_params
     from aetherflow.core.kernel.state.acts import Act as Act
+    from aetherflow.core.kernel.state.reading import aside as aside
     from aetherflow.core.kernel.state.reading import newer as newer
     from aetherflow.core.kernel.state.reading import unreadable as unreadable
     from aetherflow.core.kernel.state.registry_file import subject_of as subject_of
@@ -140,6 +142,7 @@ _HOMES = {
     "checks.kinds": "Environment check_document check_in_memory",
     "checks.checked": "Checked",
     "checks.notify": "check_notify",
+    "checks.stores": "why_not_written",
     "console.since": "is_span span_ms",
     "console.commands": "LazyGroup",
     "console.findings": "verdict",
@@ -156,7 +159,7 @@ _HOMES = {
     "kernel.locks.store": "LockStore",
     "kernel.resolver.params": "ParamError as_given settle_params",
     "kernel.state.acts": "Act",
-    "kernel.state.reading": "newer unreadable",
+    "kernel.state.reading": "aside newer unreadable",
     "kernel.state.registry_file": "subject_of",
     "kernel.state.trouble": "Trouble",
     "kernel.yaml.binder": "bind",

@@ -1,10 +1,11 @@
 """What the scheduler tells `aetherflow status` and `runs show`, of all ledgers below a state root."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aetherflow.core.api import Acknowledged, NeedsPerson, StateError, hookimpl
-from aetherflow.core.embedding import iso
+from aetherflow.core.embedding import durable, iso, why_not_written
 from aetherflow.scheduler.ledger.known import KnownSchedule, known_schedules
 from aetherflow.scheduler.time.clock import Clock
 
@@ -23,7 +24,9 @@ class StatusHook:
     @hookimpl
     def aetherflow_needs_person(self, state_root: Path) -> list[NeedsPerson]:
         """Slots that failed, were stopped, refused or missed, and that nothing has healed since."""
-        return [need for known in known_schedules(state_root) for need in _of_ledger(known, state_root)]
+        unread: dict[Path, Exception] = {}
+        found = [need for known in known_schedules(state_root, unread) for need in _of_ledger(known, state_root)]
+        return found + [_unread(path, error) for path, error in unread.items()]
 
     @hookimpl
     def aetherflow_run_notes(self, state_root: Path, run_id: str) -> list[str]:
@@ -45,19 +48,32 @@ def _of_ledger(known: KnownSchedule, root: Path) -> list[NeedsPerson]:
     from aetherflow.scheduler.ledger.targets import noted_targets
     from aetherflow.scheduler.ledger.truth import Truth
 
+    found: list[NeedsPerson]
     try:
         ledger = Ledger(known.ledger, Clock(), read_only=True)
         try:
             with ledger.reported():
                 needs = needs_of(ledger, Truth(lambda: noted_targets(ledger), root), known.document)
                 late = [_late(each, known.document) for each in late_heartbeats(ledger, known.document)]
-                return [*late, *(_told(need, row) for need in needs for row in need.rows)]
+                found = [*late, *(_told(need, row) for need in needs for row in need.rows)]
         finally:
             ledger.close()
     except StateError as error:
-        now, cause = Clock().now_ms(), str(error) if error.commands else f"{error}; {error.fix}"
-        name, code = known.document.name, error.code
-        return [NeedsPerson("UNREADABLE", name, now, cause, error_code=code, commands=error.commands)]
+        return [_unusable(known, error)]
+    why = None if durable.in_server(known.ledger) else why_not_written(known.ledger, "ledger")
+    return found if why is None else [_unusable(known, why), *found]
+
+
+def _unusable(known: KnownSchedule, error: StateError) -> NeedsPerson:
+    now, cause = Clock().now_ms(), str(error) if error.commands else f"{error}; {error.fix}"
+    return NeedsPerson("UNREADABLE", known.document.name, now, cause, error_code=error.code, commands=error.commands)
+
+
+def _unread(path: Path, error: Exception) -> NeedsPerson:
+    """A note that does not say any more where the ledger of a schedule is; the schedule writes it again."""
+    cause = f"{path} doesn't say where the ledger of a schedule is: {getattr(error, 'strerror', None) or error}"
+    commands = (shlex.join(["mv", str(path), f"{path}.damaged"]),)
+    return NeedsPerson("UNREADABLE", path.name, Clock().now_ms(), cause, error_code="AF4001", commands=commands)
 
 
 def _acts_in(known: KnownSchedule, run_id: str) -> list[str]:

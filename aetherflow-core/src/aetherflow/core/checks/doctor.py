@@ -14,7 +14,7 @@ from aetherflow.core.base.location import DocPath, Location, format_path
 from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.environment import DEPENDENT, static_work_root, try_snapshot
-from aetherflow.core.checks.host import check_clock, check_place, check_state_file
+from aetherflow.core.checks.host import check_clock, check_place, check_state_file, check_stores
 from aetherflow.core.checks.insecure import insecure
 from aetherflow.core.checks.locked import lock_findings
 from aetherflow.core.checks.places import places_of
@@ -30,7 +30,7 @@ from aetherflow.core.runtime.environment.decode import decode_paths
 from aetherflow.core.runtime.environment.project_file import PROJECT_FILE
 from aetherflow.core.runtime.environment.snapshot import Snapshot, with_work_root
 from aetherflow.core.runtime.workspace.places import in_server
-from aetherflow.core.runtime.workspace.store_places import lock_store
+from aetherflow.core.runtime.workspace.store_places import lock_store, state_root
 
 DOCTOR_SCHEMA = 1
 CRON_KEYS = ("HOME", "LOGNAME", "SHELL")
@@ -264,6 +264,8 @@ def _host(checked: Checked, snapshot: Snapshot, at: Location) -> Iterator[Proble
     with suppress(SpecError):  # which `validate` has told
         if not in_server(locks := lock_store(snapshot)):
             yield from untrusted_place(locks, "lock store", at)
+        if not in_server(root := state_root(snapshot)):
+            yield from check_stores(root, locks, at)
     if state is not None and not in_server(state):
         yield from untrusted_place(state, "state file", source.value(("flow", "state", "path")) if source else at)
         yield from check_state_file(state, source.value(("flow", "state", "path")) if source else at)

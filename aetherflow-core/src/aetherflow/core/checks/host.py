@@ -4,6 +4,7 @@ import os
 import time
 from pathlib import Path
 
+from aetherflow.core.base.engine_files import NOTIFY, engine_folder
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.base.location import Location
 from aetherflow.core.base.problems import Problem
@@ -48,7 +49,7 @@ def check_state_file(path: Path, at: Location) -> list[Problem]:
     except OSError as error:
         from aetherflow.core.kernel.state.reading import unreadable  # as in `_unusable`
 
-        return [_state_problem(unreadable(path, error), at)]
+        return [state_problem(unreadable(path, error), at)]
     if there and not os.access(path, os.R_OK | os.W_OK):
         message = f"state file {path} cannot be read and written by this user"
         problems = [Problem("AF6002", message, at, code="host:not_writable", fix="correct its permissions")]
@@ -69,13 +70,24 @@ def _unusable(path: Path, at: Location) -> list[Problem]:
     try:
         read_any(path, lambda db: schema_of(db, path))
     except (sqlite3.Error, OSError) as error:
-        return [_state_problem(unreadable(path, error), at)]
+        return [state_problem(unreadable(path, error), at)]
     except StateError as error:
-        return [_state_problem(error, at)]
+        return [state_problem(error, at)]
     return []
 
 
-def _state_problem(error: StateError, at: Location) -> Problem:
+def check_stores(root: Path, locks: Path, at: Location) -> list[Problem]:
+    """Whether the stores of notifications and locks can be read and written."""
+    folder = engine_folder(root)
+    if not any(map(os.path.lexists, (folder / NOTIFY, folder / f"{NOTIFY}.d", locks))):
+        return []
+    from aetherflow.core.checks.stores import unusable_stores  # SQLite, a driver, too
+
+    return [state_problem(error, at) for error in unusable_stores(root, locks, whole=True).values()]
+
+
+def state_problem(error: StateError, at: Location) -> Problem:
+    """Return the finding for a store that cannot be used."""
     return Problem(error.code, error.message, at, code="host:state", fix=error.fix)
 
 

@@ -1,4 +1,5 @@
 import sys
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -95,6 +96,7 @@ def doctor(
         with source.open(config=config, run_hooks=False) as (path, snapshot):
             found = examine(path, config=config, cron=cron, deadline=limit, bundle=snapshot.bundle)
             signed = signed_line(snapshot)
+    _add_unreadable(found, (bundle_manifest or source.shown).absolute().parent, config)
     _show(found, signed, as_json=as_json)
     raise typer.Exit(0 if found.ok else 2)
 
@@ -133,3 +135,16 @@ def _show_installation(*, as_json: bool) -> int:
         for each in found:
             typer.echo(f"{each.file}: {each.reason}\n  fix: {each.fix}")
     return 1 if found else 0
+
+
+def _add_unreadable(found: "Diagnosis", folder: Path, config: Path | None) -> None:
+    """Add the findings of installed hooks, such as a schedule history that cannot be read."""
+    from aetherflow.core.base.errors import AetherflowError
+    from aetherflow.core.base.location import Location
+    from aetherflow.core.base.problems import Problem
+    from aetherflow.core.cli.hooks_here import unreadable_needs
+
+    with suppress(AetherflowError):  # the environment cannot be built: that is a finding already
+        for need in unreadable_needs(folder, config):
+            fix = "; or: ".join(need.commands)  # without one, the cause ends with what to do
+            found.problems.add(Problem(need.error_code or "AF4001", need.cause, Location(found.path), fix=fix))

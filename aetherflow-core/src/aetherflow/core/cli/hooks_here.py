@@ -1,6 +1,7 @@
 """What the hooks of this folder say for `status` and `runs show`: what needs a person, another format, notes."""
 
 import fnmatch
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -76,6 +77,28 @@ class HooksHere:
     @cached_property
     def _loaded(self) -> "list[Hooks]":
         return loaded_hooks(self._config)
+
+
+def unreadable_needs(folder: Path, config: Path | None) -> list[NeedsPerson]:
+    """Return what installed hooks cannot read of the state root for flows in a folder; no code of the folder is run.
+
+    Raises what `build_snapshot` raises.
+    """
+    if not may_answer(NEEDS):
+        return []
+    from aetherflow.core.host.names import STATUS
+    from aetherflow.core.runtime.environment.allowed import hooks_of_group
+    from aetherflow.core.runtime.environment.snapshot import build_snapshot
+    from aetherflow.core.runtime.workspace.places import in_server
+    from aetherflow.core.runtime.workspace.store_places import state_root
+
+    snapshot = build_snapshot(folder, config=config)
+    root = state_root(snapshot)
+    if not in_server(root) and not os.path.isdir(root):  # noqa: PTH112 is_dir raises on EACCES
+        return []  # nothing is recorded, and no hook is imported
+    hooks = hooks_of_group(STATUS, snapshot.rules)
+    found = _answers(hooks, NEEDS, NeedsPerson, state_root=root) if hooks is not None else ()
+    return [each for _, told in found if isinstance(told, list) for each in told if each.status == "UNREADABLE"]
 
 
 def _answers(

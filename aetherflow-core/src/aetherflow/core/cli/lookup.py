@@ -18,6 +18,13 @@ def state_root_here(config: Path | None) -> Path:
     return find_state_root(Path.cwd(), os.environ, config)
 
 
+def places_here(config: Path | None) -> tuple[Path, Path]:
+    """Return the state root and the lock store for flows in the working directory."""
+    from aetherflow.core.runtime.workspace.state_root import find_places
+
+    return find_places(Path.cwd(), os.environ, config)
+
+
 def flows_of(root: Path, flow_id: str | None) -> list["KnownFlow"]:
     """All known flows, or those with an id (one per state file); UsageError for an unknown id, StateError if unread."""
     from aetherflow.core.kernel.state.registry import known_flows
@@ -164,7 +171,4 @@ def plain(path: str | Path) -> str:
 
 def lock_store_here(config: Path | None) -> Path:
     """The lock store for flows in the working directory."""
-    from aetherflow.core.runtime.environment.snapshot import build_snapshot
-    from aetherflow.core.runtime.workspace.store_places import lock_store
-
-    return lock_store(build_snapshot(Path.cwd(), config=config))
+    return places_here(config)[1]

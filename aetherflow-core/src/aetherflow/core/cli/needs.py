@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.base.said import said
+from aetherflow.core.checks.stores import unusable_stores
 from aetherflow.core.cli.causes import Cause, asks, cause_of, short
 from aetherflow.core.cli.how_far import progress_of
 from aetherflow.core.cli.lookup import plain, resolve_commands
@@ -72,10 +73,13 @@ class Picture:
     """What was read of runs."""
 
 
-def picture(root: Path, now: int, flow: str | None, config: Path | None = None) -> Picture:
-    """Look at the registry, and at the state files that it says somebody has to look at.
+def picture(
+    root: Path, now: int, flow: str | None, config: Path | None = None, *, locks: Path | None = None
+) -> Picture:
+    """Look at the registry, at the state files that it says somebody has to look at, and at the stores.
 
-    `config` is the project file that the command was given, for the commands that are shown.
+    `locks` is the lock store; None: stores are not looked at. `config` is the project file that the command was given,
+    for the commands that are shown.
     """
     here = Here(root, config)
     found = registry.look(root, overview)
@@ -108,7 +112,10 @@ def picture(root: Path, now: int, flow: str | None, config: Path | None = None) 
         flow_id = refused.flow_id or ids.get(refused.flow_path)
         if _wanted(flow_id or Path(refused.flow_path).name, flow):
             _refused(picture, here, refused, flow_id, acts, now)
-    picture.needs += [_unreadable_row(file.name, now, error) for file, error in unreadable_in(root).items()]
+    unusable = unreadable_in(root)
+    if locks is not None and root not in unusable:
+        unusable |= unusable_stores(root, locks)
+    picture.needs += [_unreadable_row(file.name, now, error) for file, error in unusable.items()]
     _add_unread(picture, root)
     if picture.gone:
         picture.needs.append(here.gone(picture.gone, picture.flows, picture.latest))

@@ -55,7 +55,7 @@ def status(
     Example, at any hour: aetherflow status
     """
     from aetherflow.core.cli.hooks_here import HooksHere
-    from aetherflow.core.cli.lookup import state_root_here
+    from aetherflow.core.cli.lookup import places_here
     from aetherflow.core.cli.merged_needs import add_told
     from aetherflow.core.cli.needs import picture
     from aetherflow.core.cli.unsent import send_here, unsent_json, unsent_text
@@ -73,12 +73,12 @@ def status(
             raise UsageError("--format and --html exclude each other", fix="give one of them")
         require_pages("status", html, json=as_json)
     reserve_stdout(as_format is not None)
-    root = state_root_here(config)
+    root, locks = places_here(config)
     if notify:
         send_here(root, config)
     now, hooks = now_ms(), HooksHere(config)
     from_ms = instant_ms(since, now)
-    found = picture(root, now, flow, config)
+    found = picture(root, now, flow, config, locks=locks)
     add_told(found, hooks.needs(root, flow), now)
     resumes = Resumes(root, config)
     flows = [_look(each, found, resumes) for each in found.flows]
@@ -237,9 +237,14 @@ def _add_waiting(picture: "Picture", config: Path | None) -> None:
     """Which of the runs under way wait for a lock."""
     if not picture.running:
         return
+    from contextlib import suppress
+
+    from aetherflow.core.base.errors import StateError
     from aetherflow.core.cli.waiting import waiting_here, waits_json
 
-    waiting = waiting_here(config)
+    waiting = {}
+    with suppress(StateError):  # a lock store that cannot be used has a row
+        waiting = waiting_here(config)
     picture.running = [run._replace(**waits_json(waiting.get((run.flow_id, run.run_id)))) for run in picture.running]
 
 

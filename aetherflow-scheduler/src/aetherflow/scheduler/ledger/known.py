@@ -5,6 +5,7 @@ Whoever starts slots writes it down in a small file each below the state root. A
 
 import contextlib
 import json
+import os
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -51,14 +52,17 @@ def _folder(root: Path) -> Path:
     return engine_folder(root) if server is None else server.folder
 
 
-def known_schedules(root: Path) -> list[KnownSchedule]:
-    """All whose ledger is there. What cannot be read is left out."""
+def known_schedules(root: Path, unread: dict[Path, Exception] | None = None) -> list[KnownSchedule]:
+    """All whose ledger is there. Notes that cannot be read are left out, and added to `unread` with the reason."""
     found = []
     for path in sorted(schedule_note(_folder(root), root).parent.glob("*.json")):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        try:
             told = json.loads(path.read_bytes())
             found.append(KnownSchedule(Path(told["document"]), Path(told["ledger"])))
-    found = [known for known in found if known.ledger.exists()]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            if unread is not None:
+                unread[path] = error
+    found = [known for known in found if os.path.lexists(known.ledger)]
     if durable.server_at(root) is None:
         return found
     with contextlib.suppress(sqlite3.Error, OSError):

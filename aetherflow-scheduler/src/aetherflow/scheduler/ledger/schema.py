@@ -13,12 +13,13 @@ Not written yet: `journal.chain`, the hash chain of the journal.
 where the run is recorded, as far as it has told.
 """
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from aetherflow.core.api import StateError
-from aetherflow.core.embedding import durable, newer
+from aetherflow.core.embedding import aside, durable, newer
 
 SCHEMA_VERSION = 3
 Living = Callable[[], list[str]]
@@ -161,6 +162,11 @@ def prepare_schema(connection: durable.Database, path: Path, living: Living, *, 
         return
     if version > SCHEMA_VERSION:
         raise newer("ledger", path, version, SCHEMA_VERSION)
+    if read_only and not version:
+        if connection.tables():
+            raise no_ledger(path)
+        fix = "copy it back from a backup; without one, the next `aetherflow-scheduler run` or `tick` begins a new one"
+        raise StateError(f"ledger {path} is empty: what it recorded is gone", fix=fix)
     if version and read_only:
         raise StateError(
             f"ledger {path} has schema {version}, this scheduler reads {SCHEMA_VERSION}",
@@ -176,7 +182,7 @@ def prepare_schema(connection: durable.Database, path: Path, living: Living, *, 
         if connection.schema_version() == SCHEMA_VERSION:
             return  # another process was first
         if tables:
-            raise _no_ledger(path)
+            raise no_ledger(path)
         durable.execute_all(connection, _TABLES, SCHEMA_VERSION)
     _add_index(connection)
 
@@ -202,7 +208,7 @@ def _migrate(connection: durable.Database, path: Path, version: int, living: Liv
         if connection.schema_version() != version:
             return  # another process was first, and has made the backup
         if "slots" not in connection.tables():
-            raise _no_ledger(path)
+            raise no_ledger(path)
         _require_idle(connection, path, version, living)
         durable.keep_before(path, version)
         for old in range(version, SCHEMA_VERSION):
@@ -222,8 +228,14 @@ def _require_idle(connection: durable.Database, path: Path, version: int, living
         )
 
 
-def _no_ledger(path: Path) -> StateError:
-    return StateError(f"{path} is a database that is no ledger of a scheduler", fix="name another file in `state:`")
+def no_ledger(path: Path) -> StateError:
+    """Return the StateError for a database of another program; one that took our own name is moved away."""
+    message = f"{path} is a database that is no ledger of a scheduler"
+    if _OWN_NAME.fullmatch(f"{path.parent.name}/{path.name}"):
+        return StateError(message, fix="move it away; a new one is made", commands=[aside(path)])
+    return StateError(message, fix="name another file in `state:`")
 
 
+_OWN_NAME = re.compile(r"scheduler/.+-[0-9a-f]{8}\.sqlite")
+"""Where a ledger is whose document names no place."""
 _OWNERS = "SELECT name, kind, pid, host FROM owners"

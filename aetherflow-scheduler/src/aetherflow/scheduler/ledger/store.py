@@ -22,7 +22,7 @@ from aetherflow.core.embedding import (
 )
 from aetherflow.core.embedding import Owner as LockOwner
 from aetherflow.scheduler.ledger.records import Owner, SlotRow, insert
-from aetherflow.scheduler.ledger.schema import prepare_schema
+from aetherflow.scheduler.ledger.schema import no_ledger, prepare_schema
 from aetherflow.scheduler.time.clock import Clock
 
 BUSY_SECONDS = 10.0
@@ -90,7 +90,7 @@ class Ledger:
     def _to_read(self) -> durable.Database | None:
         """What there is; None if there is nothing."""
         if (server := durable.server_at(self.path)) is None:
-            return durable.connect_to_read(self.path, immutable=False) if self.path.exists() else None
+            return durable.connect_to_read(self.path, immutable=False) if os.path.lexists(self.path) else None
         try:
             return server.database("ledger", busy_seconds=BUSY_SECONDS, reading=True)
         except FileNotFoundError:
@@ -244,6 +244,8 @@ class Ledger:
 
     def _failed(self, error: Exception) -> StateError:
         if self.shared is None:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:  # it has not our tables
+                return no_ledger(self.path)
             return unreadable(self.path, error, "ledger")
         return StateError(f"ledger {self.path}: {error}", fix="check the server, and the rights of its account")
 

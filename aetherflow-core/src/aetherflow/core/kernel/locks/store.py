@@ -21,7 +21,7 @@ from aetherflow.core.kernel.locks.records import Holder, LostReason, Owner, Wait
 from aetherflow.core.kernel.locks.renewal import RENEWALS_PER_TTL, Renewal
 from aetherflow.core.kernel.locks.schema import prepare_schema
 from aetherflow.core.kernel.locks.table import Busy, LockTable, forget
-from aetherflow.core.kernel.state.reading import unreachable
+from aetherflow.core.kernel.state.reading import unreadable
 
 T = TypeVar("T")
 BUSY_SECONDS = 30.0
@@ -242,7 +242,4 @@ class LockStore:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            if self._server is not None:
-                raise unreachable(self._server, f"the locks in {self._server.name}: {error}") from error
-            fix = "check the disk, and AETHERFLOW_LOCK_STORE"
-            raise StateError(f"lock store {self.path}: {error}", fix=fix) from error
+            raise unreadable(self.path, error, "lock store") from error

@@ -5,10 +5,12 @@ import shlex
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
 from aetherflow.core.base import durable
+from aetherflow.core.base.durable.database import BESIDE
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.base.owners import user_name
 from aetherflow.core.base.typed import by_release, command_line, typed_here
@@ -71,8 +73,13 @@ def read_any(path: Path, query: Callable[[durable.SqliteDatabase], T]) -> T:
 def unreadable(path: Path, error: Exception, what: str = "state file") -> StateError:
     """The StateError for a file or folder that cannot be read, with the commands that help."""
     if (server := durable.server_at(path)) is not None:
-        return unreachable(server, f"the state in {path} cannot be read: {error}")
+        return unreachable(server, f"the {what.removesuffix(' file')} in {path} cannot be read: {error}")
     real, place = durable.real_file(path), f"{what} {path}"
+    damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGE
+    is_folder = os.path.isdir(real)  # noqa: PTH112 is_dir raises on EACCES
+    if what not in ("state file", "state root") and (damaged or is_folder):
+        why = "it is a folder" if is_folder else error
+        return StateError(f"{place}: {why}", fix="move it away; a new one is made", commands=[aside(path)])
     if isinstance(error, FileNotFoundError):
         return StateError(f"{place}: {error.strerror or error}", fix="check the path")
     # SQLite reports a full disk and no permission alike
@@ -84,7 +91,7 @@ def unreadable(path: Path, error: Exception, what: str = "state file") -> StateE
     if isinstance(error, sqlite3.OperationalError | OSError) and _is_full(real.parent):
         command = f"df -h {shlex.quote(str(real.parent))}"
         return StateError(f"{place}: disk full", fix="free space on this disk", commands=[command])
-    if what == "state file" and getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGE:
+    if damaged and what == "state file":
         command = typed_here("state", "restore", str(path), "--from", "FILE")
         return StateError(f"{place}: {error}", fix="restore a backup of it", commands=[command])
     return StateError(f"{place}: {getattr(error, 'strerror', None) or error}", fix="check the path and the disk")
@@ -95,6 +102,15 @@ def unreachable(server: durable.StoreServer, message: str) -> StateError:
     project = getattr(server, "project", "")  # a program that opens a backend by itself has none
     commands = [command_line("doctor", project, "--connect")] if project else []
     return StateError(message, fix="check the server, and its resource", commands=commands)
+
+
+def aside(path: Path) -> str:
+    """Return the command that moves a database away with its side files, which would change a new one."""
+    real = durable.real_file(path)
+    names = (f"{real}.damaged" + f"-{number}" * (number > 1) for number in count(1))
+    target = next(name for name in names if not os.path.lexists(name))
+    files = [name for name in (f"{real}{ending}" for ending in ("", *BESIDE)) if os.path.lexists(name)]
+    return f"mkdir -m 700 {shlex.quote(target)} && {shlex.join(['mv', *files, target])}"
 
 
 def newer(what: str, path: Path, version: int, known: int) -> StateError:

@@ -17,13 +17,14 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.contracts.notification import Notification
 from aetherflow.core.kernel.state.outbox import RECOVERED, STARTED, SUCCEEDED
-from aetherflow.core.kernel.state.reading import newer, read_store
+from aetherflow.core.kernel.state.reading import newer, read_store, unreadable
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.sql import insert, put
 from aetherflow.core.runtime.notify.deliver import Delivery
 from aetherflow.core.runtime.notify.start import book_of
 from aetherflow.core.runtime.sending.ledgers import LedgerSource
 
+WHAT = "notification store"
 BUSY_SECONDS = 10.0
 SCHEMA_VERSION = 1
 KEEP_MS = 400 * 86_400_000
@@ -99,12 +100,12 @@ class Book:
                 self._db.close()
                 raise
         except (sqlite3.Error, OSError) as error:
-            raise StateError(f"the book of notifications {path}: {error}", fix="check the disk") from error
+            raise unreadable(path, error, WHAT) from error
 
     def _prepare(self, path: Path) -> None:
         version = self._db.schema_version()
         if version > SCHEMA_VERSION:
-            raise newer("notification store", path, version, SCHEMA_VERSION)
+            raise newer(WHAT, path, version, SCHEMA_VERSION)
         if version == 0:
             with durable.transaction(self._db, "create book"):
                 self._db.await_turn("schema")
@@ -286,8 +287,8 @@ def not_sent(root: Path) -> list[Unsent]:
     """The messages of a state root that no receiver has taken so far, the oldest first. Writes nothing."""
     try:
         found = read_store(book_of(root), _unsent, "notify")
-    except (sqlite3.Error, OSError):
-        return []  # there is no book: nothing was ever sent
+    except (sqlite3.Error, OSError, StateError):
+        return []  # nothing was ever sent, or `unusable_stores` reports why that is not known
     return [each for each in found if each.tries]
 
 

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.engine_files import LOCKS
-from aetherflow.core.base.errors import AetherflowError, LockBusyError, StateError
+from aetherflow.core.base.errors import AetherflowError, LockBusyError
 from aetherflow.core.base.times import iso
+from aetherflow.core.kernel.state.reading import unreadable
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.registry import known_flows
 from aetherflow.core.runtime.notify.start import SendRequest, book_of
-from aetherflow.core.runtime.sending.book import Book, from_ms, to_ms
+from aetherflow.core.runtime.sending.book import WHAT, Book, from_ms, to_ms
 from aetherflow.core.runtime.sending.collect import collect, has_open
 from aetherflow.core.runtime.sending.ledgers import Ledgers, LedgerSource
 from aetherflow.core.runtime.sending.reading import project_above
@@ -92,8 +93,7 @@ def _reported(root: Path) -> Iterator[None]:
     try:
         yield
     except errors as error:
-        message = f"the book of notifications {book_of(root)}: {error}"
-        raise StateError(message, fix="check the disk; no notification is lost") from error
+        raise unreadable(book_of(root), error, WHAT) from error
 
 
 def _somebody_waits(locks: "LockStore", seconds: float) -> bool:
