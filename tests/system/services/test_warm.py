@@ -234,6 +234,7 @@ _VARYING = [
     (r"\b[0-9a-f]{12}\b", "RUN_ID"),
     (r"\b[0-9a-f]{32}\b", "TOKEN"),
     (r"/(started|forked)\b", "/FOLDER"),
+    (r"\bwork-[0-9a-f]{8}\b", "WORK"),
 ]
 
 

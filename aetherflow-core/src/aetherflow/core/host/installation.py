@@ -15,6 +15,7 @@ from importlib.machinery import all_suffixes
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from aetherflow.core.base import durable
 from aetherflow.core.base.typed import by_release
 from aetherflow.core.host.contents import Contents, tree
 from aetherflow.core.host.distributions import Found, distributions, find_distribution, key_of, name_and_version
@@ -52,7 +53,7 @@ def note(report: Path) -> None:
                 "version": version, "wheel": wheel, "record": contents.record, "scripts": contents.scripts,
             }  # fmt: skip
     here = {key: noted[key] for key in sorted(noted) if find_distribution(key) is not None}
-    path.write_text(json.dumps(here, indent=1) + "\n", encoding="utf-8")
+    durable.write_bytes(path, (json.dumps(here, indent=1) + "\n").encode(), mode=0o644)
 
 
 def differences() -> list[Deviation]:
