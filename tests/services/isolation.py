@@ -47,11 +47,12 @@ class Watch:
 
     def problems(self) -> list[str]:
         """Descriptions of changed files and of processes that were left behind."""
+        left = self._left()  # first: a process that is about to end removes its folder
         after = self._fingerprints()
         names = self._before.keys() | after.keys()
         changed = sorted(str(name) for name in names if self._before.get(name) != after.get(name))
         return [f"the tests changed {name}" for name in changed] + [
-            f"a test left process {pid} running: {command}" for pid, command in self._left().items()
+            f"a test left process {pid} running: {command}" for pid, command in left.items()
         ]
 
     def _left(self) -> dict[int, str]:
