@@ -48,7 +48,7 @@ def ack(
     """
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.base.typed import typed_here
-    from aetherflow.core.cli.lookup import state_root_here
+    from aetherflow.core.cli.lookup import root_to_write
     from aetherflow.core.console.since import instant_ms
     from aetherflow.core.kernel.state.records import now_ms
 
@@ -58,7 +58,7 @@ def ack(
         raise UsageError("--reason is missing", fix='say why: --reason "ticket 4711"')
     now = now_ms()
     until_ms = _until(until, now) if until is not None else None
-    root = state_root_here(config)
+    root = root_to_write(config)
     if run_id is not None:
         done = [_one(root, run_id, flow, state_path, _act(None, reason, until_ms, now))]
     else:

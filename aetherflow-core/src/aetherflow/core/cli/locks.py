@@ -76,9 +76,10 @@ def release(
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.base.suggest import did_you_mean
     from aetherflow.core.base.typed import typed_here
-    from aetherflow.core.cli.lookup import lock_store_here
+    from aetherflow.core.cli.lookup import lock_store_here, root_to_write
     from aetherflow.core.kernel.locks.store import LockStore
 
+    root_to_write(config)
     path = lock_store_here(config)
     if not durable.is_there(path):
         message = f"nobody holds {key!r}: there is no lock store {path}"

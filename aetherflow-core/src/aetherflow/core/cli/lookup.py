@@ -18,6 +18,16 @@ def state_root_here(config: Path | None) -> Path:
     return find_state_root(Path.cwd(), os.environ, config)
 
 
+def root_to_write(config: Path | None) -> Path:
+    """The state root for flows in the working directory, whose engine files are in their folder. StateError."""
+    from aetherflow.core.runtime.workspace.engine_files import make_engine_folder
+    from aetherflow.core.runtime.workspace.state_root import host_root
+
+    root = state_root_here(config)
+    make_engine_folder(host_root(root))
+    return root
+
+
 def places_here(config: Path | None) -> tuple[Path, Path]:
     """Return the state root and the lock store for flows in the working directory."""
     from aetherflow.core.runtime.workspace.state_root import find_places

@@ -12,7 +12,7 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.base.typed import typed_here
 from aetherflow.core.cli.history_text import runs_text
-from aetherflow.core.cli.lookup import flows_of, state_root_here
+from aetherflow.core.cli.lookup import flows_of, root_to_write, state_root_here
 from aetherflow.core.cli.notes import key_of, notes_of
 from aetherflow.core.console.amounts import size_text
 from aetherflow.core.console.since import span_ms
@@ -67,7 +67,7 @@ class Total:
 
 def prune_by_age(ages: Ages, flow: str | None, config: Path | None, *, dry_run: bool, yes: bool, as_json: bool) -> int:
     """Delete runs, or show which would be; returns the exit code. UsageError."""
-    root = state_root_here(config)
+    root = state_root_here(config) if dry_run else root_to_write(config)
     before = None if ages.older_than is None else now_ms() - span_ms(ages.older_than, "--older-than")
     asks = not dry_run and not yes and sys.stdin.isatty()
     total, claiming, errors = Total([] if as_json else None), list[str](), [*unreadable_in(root).values()]

@@ -39,7 +39,7 @@ def resolve(
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.base.typed import typed_here
     from aetherflow.core.cli.ack import HANDLE, act_on_handle
-    from aetherflow.core.cli.lookup import close_lost, find_run, state_root_here
+    from aetherflow.core.cli.lookup import close_lost, find_run, root_to_write
     from aetherflow.core.kernel.state import resolving
     from aetherflow.core.kernel.state.acts import Act, Verb
     from aetherflow.core.kernel.state.claim_history import list_claims
@@ -49,7 +49,7 @@ def resolve(
 
     if not reason.strip():
         raise UsageError("--reason is empty", fix="say why, for those who read it later")
-    root = state_root_here(config)
+    root = root_to_write(config)
     given = {"actor": actor(), "host": hostname(), "reason": reason}
     if run_id.startswith(HANDLE):
         act = Act("", Verb.RESOLVE, answer, **given, until=None, at=now_ms(), ended_at=None, ended_by=None)

@@ -36,6 +36,7 @@ from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.runtime.environment.snapshot import build_snapshot
 from aetherflow.core.runtime.retention import Expiry, Judge, Kept, remove_logs, remove_workspaces
 from aetherflow.core.runtime.unreadable import unreadable_in
+from aetherflow.core.runtime.workspace.engine_files import make_engine_folder_of
 from aetherflow.core.runtime.workspace.places import work_root
 from aetherflow.core.runtime.workspace.store_places import state_root
 
@@ -59,6 +60,8 @@ def prune_by_policy(
         fix = "give --keep-last N, --older-than 30d, or both; or write `retention: {runs: 90d}` into the project file"
         raise UsageError("nothing says which runs may go", fix=fix)
     root = state_root(snapshot)
+    if not dry_run:
+        make_engine_folder_of(snapshot)
     judge = Judge(root, spec, Path(document.file), work_root(None, snapshot.settings, snapshot.env), now_ms())
     judge.errors.extend(unreadable_in(root).values())
     states = {path: ids for path, ids in states_of(flows_of(root, flow)).items() if path not in judge.unread}

@@ -152,12 +152,10 @@ def restore(
 
     from aetherflow.core.base import durable
     from aetherflow.core.base.actor import actor, hostname
-    from aetherflow.core.cli.lookup import state_root_here
+    from aetherflow.core.cli.lookup import root_to_write
     from aetherflow.core.cli.state_files import in_server, lost_lines, lost_runs, require_option, state_file
     from aetherflow.core.kernel.state.backup import restore_state
     from aetherflow.core.runtime.adopting import accept, adopt, older_end
-    from aetherflow.core.runtime.workspace.engine_files import make_engine_folder
-    from aetherflow.core.runtime.workspace.state_root import host_root
 
     wanted = require_option(source, "--from")
     path = state_file(which, flow, config, may_be_missing=True)
@@ -165,8 +163,7 @@ def restore(
         raise in_server(path, None)
     if path.exists() and not yes and sys.stdin.isatty():
         typer.confirm(f"Replace the history in {path}?", abort=True, err=True)
-    root = state_root_here(config)
-    make_engine_folder(host_root(root))
+    root = root_to_write(config)
     found = restore_state(path, wanted)
     who = {"actor": actor(), "host": hostname(), "reason": f"restored from {wanted.name}"}
     lost = accept(root, path, **who) if older_end(root, path) is not None else adopt(root, path)
@@ -189,15 +186,12 @@ def migrate(
 
     Example: aetherflow state migrate flow.yaml
     """
-    from aetherflow.core.cli.lookup import flows_of, state_root_here
+    from aetherflow.core.cli.lookup import flows_of, root_to_write
     from aetherflow.core.cli.state_files import migrate_file, state_file
     from aetherflow.core.kernel.state.claim_history import taken_in_vain
     from aetherflow.core.runtime.adopting import adopt, older_end
-    from aetherflow.core.runtime.workspace.engine_files import make_engine_folder
-    from aetherflow.core.runtime.workspace.state_root import host_root
 
-    path, root = state_file(which, flow, config), state_root_here(config)
-    make_engine_folder(host_root(root))
+    path, root = state_file(which, flow, config), root_to_write(config)
     before, after, copy = migrate_file(path)
     known = str(path) in {flow.state_path for flow in flows_of(root, None)}
     if copy is not None and known and older_end(root, path) is None:  # that is accepted by somebody, or not at all

@@ -29,7 +29,7 @@ def accept(
 
     from aetherflow.core.base.actor import actor, hostname
     from aetherflow.core.base.errors import RunBusyError, StateError, UsageError
-    from aetherflow.core.cli.lookup import state_root_here
+    from aetherflow.core.cli.lookup import root_to_write
     from aetherflow.core.cli.state import STATE_SCHEMA
     from aetherflow.core.cli.state_files import lost_lines, lost_runs, state_file
     from aetherflow.core.kernel.state.ownership import held_runs
@@ -38,7 +38,7 @@ def accept(
     if not reason.strip():
         raise UsageError("--reason is missing", fix='say why: --reason "restored from a backup"')
     path = state_file(which, flow, config)
-    root = state_root_here(config)
+    root = root_to_write(config)
     lacks = adopting.older_end(root, path)
     if lacks is not None and (live := held_runs(path)):
         raise RunBusyError(f"run {live[0]} is live in {path}", fix="wait for it, or stop it; then repeat the command")

@@ -201,6 +201,23 @@ def test_the_first_command_that_writes_moves_all(old: "Project") -> None:
     require_moved(old)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("runs", "ack", "--before", "2020-01-01", "--reason", "old"),
+        ("runs", "resolve", "none", "--as", "done", "--reason", "old"),
+        ("runs", "prune", "--older-than", "900d", "--yes"),
+        ("locks", "release", "none", "--reason", "old"),
+    ],
+)
+def test_a_command_of_a_person_moves_them_too(old: "Project", command: tuple[str, ...]) -> None:
+    shown = old.cli("runs", "list", "--json").out
+    old.cli(*command)
+    assert (old.states / "engine" / "registry.sqlite").is_file()
+    assert not (old.states / "registry.sqlite").exists()
+    assert old.cli("runs", "list", "--json").out == shown
+
+
 def test_a_move_killed_at_every_effect(old: "Project") -> None:
     before, rows, pristine = seen(old), kept(old), Pristine(old, old.work)
     number = pristine.points()
