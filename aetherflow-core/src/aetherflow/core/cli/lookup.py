@@ -24,7 +24,8 @@ def root_to_write(config: Path | None) -> Path:
     from aetherflow.core.runtime.workspace.state_root import host_root
 
     root = state_root_here(config)
-    make_engine_folder(host_root(root))
+    if host_root(root).is_dir():  # one that is missing isn't made: the command says so
+        make_engine_folder(host_root(root))
     return root
 
 
