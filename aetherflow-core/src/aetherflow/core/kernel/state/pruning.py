@@ -63,16 +63,16 @@ def oldest_runs(
     Those that were started before `before` (epoch milliseconds), and none that starts meanwhile. Raises StateError.
     """
     query = f"SELECT started_at, run_id FROM runs {BY_START} WHERE flow_id=? ORDER BY {NEWEST_FIRST} LIMIT 1 OFFSET ?"  # noqa: S608
-    last = read(state_path, lambda db: db.execute(query, (flow_id, keep_last)).fetchone())
-    limit, at, run_id = _NEVER if before is None else before, -_NEVER, ""
+    limit, at, run_id, last, full = _NEVER if before is None else before, -_NEVER, "", (-_NEVER, ""), True
 
     def select(db: durable.Database) -> list[PastRun]:
-        ids = db.execute(_FOLLOWING, (flow_id, at, last[0], limit, at, run_id, *last, PAGE))
-        found = past_runs(db, state_path, flow_id, [run_id for (run_id,) in ids])
-        return sorted(found, key=lambda run: (run.started_at, run.run_id))
+        nonlocal last
+        last = last if run_id else db.execute(query, (flow_id, keep_last)).fetchone() or last
+        ids = [each for (each,) in db.execute(_FOLLOWING, (flow_id, at, last[0], limit, at, run_id, *last, PAGE))]
+        return sorted(past_runs(db, state_path, flow_id, ids), key=lambda run: (run.started_at, run.run_id))
 
-    while last is not None and (found := read(state_path, select)):
-        at, run_id = found[-1].started_at, found[-1].run_id
+    while full and (found := read(state_path, select)):
+        full, at, run_id = len(found) == PAGE, found[-1].started_at, found[-1].run_id
         yield found
 
 

@@ -104,10 +104,8 @@ class Firebird(SqlConnector[Config, Options]):
         with self._lock:
             made = self._open.pop(number, None)
         if made is not None:
-            with suppress(Exception):  # it may be broken
-                made.rollback()
-            with suppress(Exception):
-                made.close()
+            end(made.rollback)  # first: an error of it within `close` would leave statements, and the memory they hold
+            end(made.close)
 
     @contextmanager
     def telling(self, what: str) -> Iterator[None]:
@@ -187,6 +185,17 @@ class Firebird(SqlConnector[Config, Options]):
             self._release(number)
 
 
+def end(closing: Callable[[], None]) -> None:
+    """Close something of a connection that may be gone.
+
+    In a second attempt where the first fails: a cancel that comes late ends the first call after its statement.
+    """
+    for _ in range(2):
+        with suppress(Exception):
+            closing()
+            return
+
+
 def column_of(described: Sequence[Any]) -> Column:
     """The column of an entry of `cursor.description`."""
     name, python, _, _, precision, scale, *_ = described
@@ -209,7 +218,7 @@ class FirebirdTransaction:
             with self._connector.telling(what):
                 yield cursor
         finally:
-            cursor.close()
+            end(cursor.close)
 
     def execute(self, sql: str, params: Any = None) -> int | None:
         """Run one statement; the number of changed rows, 0 for a statement that changes none."""
@@ -222,9 +231,12 @@ class FirebirdTransaction:
         count = 0
         with self._cursor("statement") as cursor:
             prepared = cursor.prepare(sql)
-            for row in rows:
-                cursor.execute(prepared, row)
-                count += max(int(cursor.affected_rows), 0)
+            try:
+                for row in rows:
+                    cursor.execute(prepared, row)
+                    count += max(int(cursor.affected_rows), 0)
+            finally:
+                end(prepared.free)
         return count
 
     def read(self, sql: str, params: Any = None) -> tuple[list[str], list[Row]]:
@@ -254,8 +266,7 @@ class FirebirdRows:
 
     def close(self) -> None:
         """End the transaction and the connection."""
-        with suppress(Exception):  # the connection may be gone
-            self._cursor.close()
+        end(self._cursor.close)
         self._release()
 
     def __enter__(self) -> Self:
