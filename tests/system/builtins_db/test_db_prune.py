@@ -10,10 +10,12 @@ import pytest
 
 from aetherflow.core.kernel.state import pruning
 from aetherflow.core.kernel.state.chain import add_heads
-from aetherflow.core.kernel.state.history import list_runs
+from aetherflow.core.kernel.state.history import PastRun, list_runs
 from aetherflow.core.kernel.state.ownership import RunLock
 from aetherflow.core.kernel.state.pruning import Freed, doomed_runs, prune
 from aetherflow.core.kernel.state.store import StateStore
+from aetherflow_builtins_db.stores import kept
+from aetherflow_builtins_db.stores.kept import OFTEN, KeptConnection
 from aetherflow_builtins_db.stores.server import ServerDatabase
 from long_history import fill
 from server_stores import SERVERS, ServerPlace, new_place
@@ -37,10 +39,27 @@ def lock_elsewhere(server: ServerPlace, folder: Path, run_id: str) -> Iterator[t
         yield store, lock
 
 
-def pruned(state: Path) -> list[Freed]:
-    """Delete all runs of a flow but its last one."""
-    pages = (runs for runs, _ in doomed_runs(state, FLOW, 1, None, include_unfinished=True))
-    return list(prune(state, [(FLOW, pages)]))
+def pruned(state: Path, *flows: str) -> list[Freed]:
+    """Delete all runs of flows but their last one."""
+
+    def pages(flow: str) -> Iterator[list[PastRun]]:
+        yield from (runs for runs, _ in doomed_runs(state, flow, 1, None, include_unfinished=True))
+
+    return list(prune(state, ((flow, pages(flow)) for flow in flows or [FLOW])))
+
+
+@pytest.fixture
+def used(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The connections that are used meanwhile, each as often as it is."""
+    found = list[Any]()
+    take = KeptConnection.take
+
+    def taken(self: KeptConnection, *, reading: bool) -> Any:
+        found.append(take(self, reading=reading))
+        return found[-1]
+
+    monkeypatch.setattr(KeptConnection, "take", taken)
+    return found
 
 
 def ids(state: Path) -> set[str]:
@@ -74,6 +93,32 @@ def test_many_runs_take_few_messages(server: ServerPlace, tmp_path: Path, monkey
     rows = [server.within("state", f"SELECT count(*) FROM {name} WHERE flow_id='{FLOW}'") for name in tables]
     assert rows == [[(1,)]] * 3
     assert server.within("state", "SELECT count(*) FROM heads WHERE event='pruned'") == [(999,)]
+    server.check_free()
+
+
+def test_many_flows_take_few_connections(server: ServerPlace, tmp_path: Path, used: list[Any]) -> None:
+    state = server.use(tmp_path)
+    fill(server, state, runs=3 * FLOWS, steps=1, every=50)
+    used.clear()
+    assert sum(len(each.runs) for each in pruned(state, *(f"flow{number}" for number in range(FLOWS)))) == 2 * FLOWS
+    assert len(used) <= FLOWS + OFTEN, "one look for each flow"
+    assert len({id(each) for each in used}) <= OFTEN + 4
+    server.check_free()
+
+
+def test_a_connection_that_waited_is_not_used_again(
+    server: ServerPlace, tmp_path: Path, used: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host in between may have forgotten it, and its next question would wait for an answer."""
+    state = server.use(tmp_path)
+    fill(server, state, runs=FLOWS, steps=1, every=50)
+    state = server.use(tmp_path / "another")  # as a process that only looks has it
+    used.clear()
+    assert len(ids(state)) == len(ids(state)) == 1
+    assert used[0] is used[-1]
+    monkeypatch.setattr(kept, "SOON_SECONDS", 0.0)
+    assert len(ids(state)) == 1
+    assert used[-1] is not used[0]
     server.check_free()
 
 

@@ -215,6 +215,19 @@ def test_a_root_of_another_account(ran: "Project", unprivileged: tuple[str, ...]
     assert (shown.returncode, shown.stdout.splitlines()[-1].split()[0]) == (0, "d---------")
 
 
+def test_a_root_in_a_folder_of_another_account(ran: "Project", unprivileged: tuple[str, ...]) -> None:
+    closed = ran.folder / "closed"
+    ran.env["AETHERFLOW_STATE_ROOT"] = str(root := closed / "state")
+    fail(ran)
+    closed.chmod(0)
+    try:
+        are_red(ran, root, "permission denied", [f"namei -l {closed}"], prefix=unprivileged)
+        released = ran.command("locks", "release", "x", prefix=unprivileged)
+    finally:
+        closed.chmod(0o700)
+    assert (released.code, "permission denied" in released.err) == (4, True), released
+
+
 def test_a_damaged_state(ran: "Project") -> None:
     fail(ran)
     assert ran.command("state", "backup", "flow.yaml", "--to", "f.tar").code == 0

@@ -24,7 +24,7 @@ def root_to_write(config: Path | None) -> Path:
     from aetherflow.core.runtime.workspace.state_root import host_root
 
     root = state_root_here(config)
-    if host_root(root).is_dir():  # one that is missing isn't made: the command says so
+    if os.path.isdir(host_root(root)):  # noqa: PTH112 for one that is missing or may not be entered the command says so
         make_engine_folder(host_root(root))
     return root
 
