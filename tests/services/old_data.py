@@ -1,13 +1,14 @@
-"""State files and ledgers that AetherFlow 1.0.0 wrote (`tests/data/1.0.0`), copied to a folder of the test."""
+"""State files and ledgers that AetherFlow 1.0.0 or a88dc872 wrote (`tests/data`), copied to a folder of the test."""
 
 import contextlib
+import fcntl
 import functools
 import io
 import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ class OldData:
     """A copy of the data, with access to its files and databases."""
 
     folder: Path
+    version: str = "1.0.0"
 
     @property
     def documents(self) -> Path:
@@ -65,28 +67,51 @@ class OldData:
         return path.read_text().splitlines() if path.exists() else []
 
     def rows(self, file: str, sql: str, *values: Any) -> Rows:
-        """Query a database, given by its path in the folder; paths in results are mapped back to `ROOT`."""
+        """Query a database, given by its path in the folder; paths in results are those of the data."""
         with contextlib.closing(sqlite3.connect(self.folder / file)) as db:
             db.row_factory = sqlite3.Row
             text = json.dumps([dict(row) for row in db.execute(sql, values)])
-        found: Rows = json.loads(text.replace(str(self.folder), ROOT))
+        found: Rows = json.loads(text.replace(str(self.folder), f"/tmp/aetherflow-{self.version}"))
         return found
 
     def state(self, flow: str, sql: str, *values: Any) -> Rows:
         """Query the state file of a flow."""
         return self.rows(f"{self.states.relative_to(self.folder)}/{flow}.sqlite", sql, *values)
 
+    def expected(self, flow: str) -> dict[str, Rows]:
+        """The rows of the state file of a flow as they were written."""
+        return expected(self.version)[f"home/.local/state/aetherflow/state/{flow}.sqlite"]
+
 
 @functools.cache
-def expected() -> dict[str, dict[str, Rows]]:
-    """Every row of every database as 1.0.0 wrote it: file to table to rows."""
-    found: dict[str, dict[str, Rows]] = json.loads((DATA / "expected.json").read_text(encoding="utf-8"))
+def expected(version: str = "1.0.0") -> dict[str, dict[str, Rows]]:
+    """Every row of every database as it was written: file to table to rows."""
+    found: dict[str, dict[str, Rows]] = json.loads((DATA.with_name(version) / "expected.json").read_text("utf-8"))
     return found
 
 
-def expected_state(flow: str) -> dict[str, Rows]:
-    """The rows of the state file of a flow as 1.0.0 wrote them."""
-    return expected()[f"home/.local/state/aetherflow/state/{flow}.sqlite"]
+@contextlib.contextmanager
+def in_place(version: str) -> Iterator[OldData]:
+    """Copy the data to the folder in which they were made, one test at a time: the seals of a state hold its paths."""
+    data = OldData(Path(f"/tmp/aetherflow-{version}"), version)
+    gate = os.open(data.folder.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        shutil.rmtree(data.folder, ignore_errors=True)  # of a test that was killed
+        shutil.copytree(DATA / "documents", data.documents)
+        _copy(data)
+        yield data
+    finally:
+        shutil.rmtree(data.folder, ignore_errors=True)
+        os.close(gate)
+
+
+def _copy(data: OldData) -> None:
+    made, ignored = DATA.with_name(data.version), shutil.ignore_patterns("expected.json")
+    shutil.copytree(made, data.folder, symlinks=True, dirs_exist_ok=True, ignore=ignored)
+    for row in data.expected("pickup")["ledger"]:  # git does not keep modification times
+        at, taken = json.loads(row["value"])["mtime"], row["key"].replace("down partner", "partner").replace(" ", "/")
+        os.utime(data.folder / "working/pickup" / taken, (at, at))
 
 
 def unpack(folder: Path) -> OldData:
@@ -97,14 +122,12 @@ def unpack(folder: Path) -> OldData:
     and `attempts` in `log` and `reason`. No definition, no hash and no file of outputs holds one. A database with a
     write-ahead log keeps it.
     """
-    shutil.copytree(DATA, folder, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns("expected.json"))
+    data = OldData(folder)
+    _copy(data)
     for base in ("home", "ledger"):
         for path in sorted((folder / base).rglob("*.sqlite")):
             _lead_to(path, str(folder), path.relative_to(folder))
-    for row in expected_state("pickup")["ledger"]:  # git does not keep modification times
-        at = json.loads(row["value"])["mtime"]
-        os.utime(folder / "working/pickup" / row["key"].replace("down partner", "partner").replace(" ", "/"), (at, at))
-    return OldData(folder)
+    return data
 
 
 _updates: dict[Path, list[str]] = {}

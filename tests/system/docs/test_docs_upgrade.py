@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from docs_pages import ROOT, Sandbox, blocks
-from old_data import OldData, expected_state, unpack
+from old_data import OldData, unpack
 from warm import shims
 
 PAGE = ROOT / "docs/how-to/upgrade.md"
@@ -51,7 +51,7 @@ def test_the_commands_of_the_page_upgrade_what_1_0_0_left(data: OldData) -> None
             runs = [row[0] for row in db.execute("SELECT run_id FROM runs ORDER BY run_id")]
         with contextlib.closing(sqlite3.connect(path)) as db:
             kept = [row[0] for row in db.execute("SELECT run_id FROM runs ORDER BY run_id")]
-        before = sorted(str(row["run_id"]) for row in expected_state(path.stem)["runs"])
+        before = sorted(str(row["run_id"]) for row in data.expected(path.stem)["runs"])
         assert runs == kept == before, path
     ledger = data.folder / "ledger/scheduler.sqlite"
     assert (schema(ledger), schema(ledger.with_name("scheduler.sqlite.v2.bak"))) == (3, 2)

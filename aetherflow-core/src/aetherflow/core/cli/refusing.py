@@ -61,6 +61,8 @@ def write_down(start: "NotedStart", error: AetherflowError | OSError) -> None:
     from aetherflow.core.kernel.state.records import now_ms
     from aetherflow.core.kernel.state.refused import Refused, record_refusal
     from aetherflow.core.kernel.state.registry_file import subject_of
+    from aetherflow.core.runtime.workspace.engine_files import make_engine_folder
+    from aetherflow.core.runtime.workspace.state_root import host_root
 
     redactor, at = _redactor(start), now_ms()
     reason = _reason(error)
@@ -92,6 +94,9 @@ def write_down(start: "NotedStart", error: AetherflowError | OSError) -> None:
         hint=hint,
     )
     root = _root(start)
+    if not isinstance(error, StateError):
+        with suppress(StateError):  # while a process of 1.0 works, what is written is moved after it
+            make_engine_folder(host_root(root))
     record_refusal(root, refused)
     _tell(start, root)
 

@@ -18,7 +18,7 @@ from aetherflow.core.kernel.state.registry import known_flows, register
 from aetherflow.core.kernel.state.registry_file import Registered
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 from aetherflow.core.kernel.state.store import StateStore
-from old_data import OldData, expected_state, unpack
+from old_data import OldData, unpack
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -170,7 +170,7 @@ def state_of(data: OldData, flow: str) -> Path:
 def test_nothing_is_rewritten_that_1_0_0_wrote(data: OldData) -> None:
     for flow in ("failed", "items", "killed", "good"):
         StateStore(state_of(data, flow)).close()
-        before = expected_state(flow)
+        before = data.expected(flow)
         for table in WHOLE:
             names = ", ".join(before[table][0]) if before[table] else "*"
             assert data.state(flow, f"SELECT {names} FROM {table}") == before[table], (flow, table)
