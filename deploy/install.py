@@ -44,7 +44,7 @@ def keep(folder: Path, extras: list[str], own: str) -> None:
 
 
 def kept_text(folder: Path, name: str) -> str:
-    """What an earlier call has kept; empty if it kept nothing."""
+    """The text of a file that an earlier call has kept; empty if it kept none."""
     kept = folder / KEPT / name
     return kept.read_text(encoding="utf-8") if kept.exists() else ""
 
@@ -72,6 +72,10 @@ def main() -> int:
         parser.error(f"there is no extra {', '.join(unknown)}; there are: {', '.join(known)}")
     if given.to is None and sys.prefix == sys.base_prefix:
         parser.error("name the environment with --to FOLDER; it is made if missing")
+    try:
+        own = given.own.read_text(encoding="utf-8") if given.own else None
+    except (OSError, ValueError) as error:
+        parser.error(f"-r {given.own} cannot be read: {error}")
     folder = given.to.absolute() if given.to else Path(sys.prefix)
     python = folder / "bin/python"
     pip = [python, "-I", "-m", "pip"]
@@ -81,7 +85,7 @@ def main() -> int:
         if sys.version_info < (3, 12):  # there venv brings it, and the release does not know it
             subprocess.run([*pip, "uninstall", "-q", "-y", "setuptools"], check=False)
     extras = sorted({*given.extras, *kept_text(folder, CHOSEN).split()} & {*known})
-    own = given.own.read_text(encoding="utf-8") if given.own else kept_text(folder, OWN)
+    own = kept_text(folder, OWN) if own is None else own
     # --no-deps: the locks are complete, so pip looks for nothing else; a build would take its tools by name
     command = [*pip, "install", "--require-hashes", "--no-deps", "--only-binary", ":all:"]
     again = ["--force-reinstall"] if given.force_reinstall else []

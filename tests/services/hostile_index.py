@@ -74,7 +74,7 @@ class Index(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Keep the output of the tests free of requests."""
 
 
 @contextlib.contextmanager

@@ -306,6 +306,8 @@ def test_a_newer_release_brings_all_extras_along_and_an_unknown_one_is_told(shel
     assert (kept / "install.py").read_bytes() == (ROOT / "deploy/install.py").read_bytes()
     done = shell.install("exel")
     assert (done.returncode, "there is no extra exel; there are: " in done.stderr) == (2, True)
+    unread = shell.install("-r", "none.txt")
+    assert (unread.returncode, "error: -r none.txt cannot be read: " in unread.stderr) == (2, True)
     nowhere = shell.type(f"{sys.base_prefix}/bin/python3 {shell.released}/install.py excel")
     assert (nowhere.returncode, "name the environment with --to FOLDER" in nowhere.stderr) == (2, True)
     beside = shell.type(f"python3 {ROOT}/deploy/install.py --to {shell.environment} excel")

@@ -124,6 +124,22 @@ def test_a_change_is_found(installation: Installation, name: str) -> None:
     assert (code, shown) == (1, wanted)
 
 
+def test_notes_and_commands_that_cannot_be_read_are_differences(installation: Installation) -> None:
+    kept, command = installation.folder / "share/aetherflow", installation.folder / "bin/aetherflow-scheduler"
+    with (kept / "SHA256SUMS").open("a") as sums:
+        sums.write("no sum\n")
+    command.unlink()
+    command.symlink_to("/nowhere")
+    expected = {("ENV/share/aetherflow", "release_changed"), ("ENV/bin/aetherflow-scheduler", "changed")}
+    assert installation.doctor() == (1, expected)
+    (kept / "installed.json").write_text("{")
+    code, found = installation.doctor()
+    assert (code, f"SITE/aetherflow_core-{VERSION}.dist-info" in {file for file, why in found if why == "another"}) == (
+        1,
+        True,
+    )
+
+
 def test_distributions_of_others_are_found(installation: Installation) -> None:
     folder = installation.scratch
     ours = wheel_of(folder, "aetherflow-scheduler", VERSION, "py3-none-any", {"aetherflow/scheduler/x.py": ""})
@@ -164,7 +180,7 @@ def test_what_hides_a_module_on_the_path_is_found(installation: Installation) ->
 
 
 def test_the_text_says_what_to_do_and_that_brings_it_back(installation: Installation) -> None:
-    (installation.site / "z.pth").touch()
+    (installation.site / "z z.pth").touch()
     with (installation.site / "six.py").open("a") as file:
         file.write("import os\n")
     done = installation.type("aetherflow doctor --installation")
@@ -176,11 +192,11 @@ def test_the_text_says_what_to_do_and_that_brings_it_back(installation: Installa
             "FAIL: ENV",
             f"SITE/six.py: was changed since six {version} was installed",
             f"  fix: {again}",
-            "SITE/z.pth: each start of Python runs it",
-            "  fix: look at it, and remove it: rm -r SITE/z.pth",
+            "SITE/z z.pth: each start of Python runs it",
+            "  fix: look at it, and remove it: rm -r 'SITE/z z.pth'",
         ],
     )
-    for line in ("rm -r $SITE/z.pth", again.replace("ENV", str(installation.folder))):
+    for line in ("rm -r $SITE/'z z.pth'", again.replace("ENV", str(installation.folder))):
         assert installation.type(line).returncode == 0
     assert installation.doctor() == (0, set())
 

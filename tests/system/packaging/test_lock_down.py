@@ -171,29 +171,37 @@ def an_env_file_of_a_folder_of_the_account(site: Site) -> Told:
     return run_of(site, flow("file_write", "{path: /srv/outbox/leak, content: '{{env.id_rsa}}'}"), aetherflow_yaml=told)
 
 
+def listing(site: Site, config: str, **files: str) -> Told:
+    """Run a flow that lists a folder of an SFTP server."""
+    resource = f"{{r: {{kind: sftp, driver: paramiko, config: {{{config}}}}}}}"
+    return run_of(site, flow("sftp_list_files", "{resource: r, remote_dir: x}", resource), **files)
+
+
+def querying(site: Site, driver: str, config: str, sql: str = "SELECT 1", more: str = "") -> Told:
+    """Run a flow that executes a statement of a database."""
+    resource = f"{{r: {{kind: db, driver: {driver}, config: {{{config}}}{more}}}}}"
+    return run_of(site, flow("db_execute", f"{{resource: r, sql: {sql}}}", resource))
+
+
 @attack("author", "AF1610")
 def keys_of_hosts_written_to_a_file(site: Site) -> Told:
-    resource = "{r: {kind: sftp, driver: paramiko, config: {host: h, user: u, known_hosts: /srv/precious}}}"
-    return run_of(site, flow("sftp_list_files", "{resource: r, remote_dir: x}", resource))
+    return listing(site, "host: h, user: u, known_hosts: /srv/precious")
 
 
 @attack("author", "AF1610")
 def a_key_of_the_account_for_his_own_server(site: Site) -> Told:
-    resource = f"{{r: {{kind: sftp, driver: paramiko, config: {{host: h, user: u, pkey_path: {STATE}/.ssh/id_rsa}}}}}}"
-    return run_of(site, flow("sftp_list_files", "{resource: r, remote_dir: x}", resource))
+    return listing(site, f"host: h, user: u, pkey_path: {STATE}/.ssh/id_rsa")
 
 
 @attack("author", "AF1610")
 def a_file_in_an_argument_of_a_driver(site: Site) -> Told:
-    options = f"options: {{connect_args: {{passfile: {STATE}/.ssh/id_rsa}}}}"
-    resource = f"{{r: {{kind: db, driver: postgres, config: {{host: 127.0.0.1, database: x, user: u}}, {options}}}}}"
-    return run_of(site, flow("db_execute", "{resource: r, sql: SELECT 1}", resource))
+    options = f", options: {{connect_args: {{passfile: {STATE}/.ssh/id_rsa}}}}"
+    return querying(site, "postgres", "host: 127.0.0.1, database: x, user: u", more=options)
 
 
 @attack("author", "AF1610")
 def a_server_that_nobody_checks(site: Site) -> Told:
-    resource = "{r: {kind: db, driver: postgres, config: {host: db.example.com, database: x, user: u, ssl: disable}}}"
-    return run_of(site, flow("db_execute", "{resource: r, sql: SELECT 1}", resource))
+    return querying(site, "postgres", "host: db.example.com, database: x, user: u, ssl: disable")
 
 
 @attack("author", "AF2104")
@@ -209,8 +217,7 @@ def a_program_that_packs(site: Site) -> Told:
 
 @attack("author", "AF2104")
 def a_database_in_a_file(site: Site) -> Told:
-    resource = "{r: {kind: db, driver: sqlite3, config: {path: x}}}"
-    return run_of(site, flow("db_execute", "{resource: r, sql: \"ATTACH '/srv/precious' AS p\"}", resource))
+    return querying(site, "sqlite3", "path: x", "\"ATTACH '/srv/precious' AS p\"")
 
 
 @attack("author", "AF5003")
@@ -420,8 +427,7 @@ def another_machine_answers_for_a_partner(site: Site) -> Told:
     site.done("rm -f other && ssh-keygen -q -t ed25519 -N '' -f other")
     known = f"[127.0.0.1]:{site.partner.port} {site.done('cat other.pub')}"
     config = f"host: 127.0.0.1, port: {site.partner.port}, username: u, password: '{{{{env.DB_PASSWORD}}}}'"
-    resource = f"{{r: {{kind: sftp, driver: paramiko, config: {{{config}, known_hosts: {FLOWS}/try/known.hosts}}}}}}"
-    return run_of(site, flow("sftp_list_files", "{resource: r, remote_dir: x}", resource), known_hosts=known)
+    return listing(site, f"{config}, known_hosts: {FLOWS}/try/known.hosts", known_hosts=known)
 
 
 # Who holds an old version of a bundle, or may write to the place that it comes from

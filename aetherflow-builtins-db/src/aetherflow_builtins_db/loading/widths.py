@@ -1,8 +1,6 @@
 """How much a declared column holds, and the wider type for values that do not fit it."""
 
 import re
-from collections.abc import Callable
-from typing import TypeAlias
 
 from aetherflow.core.api import ColumnType, TableColumn
 from aetherflow_builtins_db.columns import MAX_DECIMAL_DIGITS, STRING
@@ -18,7 +16,6 @@ _BITS = {
 _INT_DIGITS = 19
 """Digits of a number of 64 bits."""
 _NAME = re.compile(r"([a-z][a-z0-9]*(?: varying)?)\s*(?:\(([\d, ]+)\))?\s*(unsigned)?")
-Wider: TypeAlias = Callable[[ColumnType], TableColumn]
 
 
 def wider_type(column: TableColumn, seen: Profile) -> ColumnType | None:

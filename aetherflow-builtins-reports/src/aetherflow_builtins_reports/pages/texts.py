@@ -13,7 +13,7 @@ _HIDDEN = re.compile(
 )
 """What is not seen, or changes the direction of writing, or is no character at all; not tab and newline."""
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
+MINUTE, DAY = 60_000, 86_400_000
 
 
 def visible(value: Any) -> Any:

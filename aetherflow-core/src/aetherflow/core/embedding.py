@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from aetherflow.core.base.suggest import did_you_mean as did_you_mean
     from aetherflow.core.base.suggest import nearest as nearest
     from aetherflow.core.base.times import iso as iso
-    from aetherflow.core.bundle.detached import DetachedSignature as DetachedSignature
     from aetherflow.core.bundle.detached import sign_text as sign_text
     from aetherflow.core.bundle.detached import why_not_signed as why_not_signed
     from aetherflow.core.bundle.signing import PASSPHRASE as PASSPHRASE
@@ -99,8 +98,6 @@ if TYPE_CHECKING:
     from aetherflow.core.runtime.opening.calendars import read_calendar as read_calendar
     from aetherflow.core.runtime.processes.fork_server import ForkedProcess as ForkedProcess
     from aetherflow.core.runtime.processes.fork_server import ForkServer as ForkServer
-    from aetherflow.core.runtime.proof.evidence import Evidence as Evidence
-    from aetherflow.core.runtime.proof.evidence import Tail as Tail
     from aetherflow.core.runtime.proof.evidence import chain_findings as chain_findings
     from aetherflow.core.runtime.proof.evidence import evidence_of as evidence_of
     from aetherflow.core.runtime.proof.evidence import root_chains as root_chains
@@ -137,7 +134,7 @@ _HOMES = {
     "base.secret_names": "is_secret_name",
     "base.suggest": "did_you_mean nearest",
     "base.times": "iso",
-    "bundle.detached": "DetachedSignature sign_text why_not_signed",
+    "bundle.detached": "sign_text why_not_signed",
     "bundle.signing": "PASSPHRASE",
     "checks.kinds": "Environment check_document check_in_memory",
     "checks.checked": "Checked",
@@ -179,7 +176,7 @@ _HOMES = {
     "runtime.notify.start": "SendRequest may_have_rules start_sender",
     "runtime.opening.calendars": "FIX read_calendar",
     "runtime.processes.fork_server": "ForkServer ForkedProcess",
-    "runtime.proof.evidence": "Evidence Tail chain_findings evidence_of root_chains root_tail state_chains",
+    "runtime.proof.evidence": "chain_findings evidence_of root_chains root_tail state_chains",
     "runtime.resuming": "Resumes stands_in_no_file wrapped_path",
     "runtime.run_record": "Healed Place RunRecords WantedRun acknowledged resolved run_record",
     "runtime.unreadable": "require_readable",

@@ -39,6 +39,19 @@ def install(project: "Project", port: int, hook: str = "") -> None:
     wheels.install(project.site, "acme-w", POINTS.format(hook=hook), files)
 
 
+def stopped(project: "Project", seconds: float, number: signal.Signals = signal.SIGINT, **env: str) -> tuple[int, str]:
+    """Send a signal to a run after some seconds; its exit code, and what it wrote to stderr."""
+    process = project.start("run", "flow.yaml", env=env)
+    try:
+        time.sleep(seconds)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+    return process.returncode, err
+
+
 def test_a_hanging_import_is_told_after_some_seconds_and_by_ctrl_c(project: "Project", silent: int) -> None:
     install(project, silent)
     project.flow(FLOW)
@@ -65,15 +78,7 @@ def test_a_hanging_import_is_told_after_some_seconds_and_by_ctrl_c(project: "Pro
 def test_ctrl_c_names_a_hook_that_hangs_in_its_import(project: "Project", silent: int) -> None:
     install(project, silent, "h = acme_w.steps")
     project.flow(PLAIN)
-    process = project.start("run", "flow.yaml")
-    try:
-        time.sleep(2)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
-    finally:
-        process.kill()
-        process.wait()
-    assert (process.returncode, err) == (130, f"stopped while hook 'h' of acme-w 1.0 was being imported {AT}\n")
+    assert stopped(project, 2) == (130, f"stopped while hook 'h' of acme-w 1.0 was being imported {AT}\n")
 
 
 @pytest.mark.parametrize(("number", "code", "seconds"), [(signal.SIGINT, 130, 6.5), (signal.SIGTERM, 143, 2.0)])
@@ -83,15 +88,8 @@ def test_a_stop_ends_the_import_of_a_hook_that_is_needed_in_the_run(
     """A run only notes a signal: without more the import would go on."""
     install(project, silent, "hook:aetherflow_run_started = acme_w.steps:x")
     project.flow(PLAIN)
-    process = project.start("run", "flow.yaml")
-    try:
-        time.sleep(seconds)
-        process.send_signal(number)
-        _, err = process.communicate(timeout=30)
-    finally:
-        process.kill()
-        process.wait()
-    assert process.returncode == code
+    ended, err = stopped(project, seconds, number)
+    assert ended == code
     name = "hook 'hook:aetherflow_run_started' of acme-w 1.0"
     assert (f"{name} is still being imported after 5 s {AT}" in err) == (seconds > 5)
     assert f"stopped while {name} was being imported {AT}" in err
@@ -109,16 +107,9 @@ def test_a_folder_plugin_is_named_by_its_file(project: "Project", silent: int) -
     text = f"import socket\nwith socket.create_connection(('127.0.0.1', {silent})) as asked:\n    asked.recv(1)\n"
     (project.folder / "plugins" / "waits.py").write_text(text)
     project.flow(PLAIN)
-    process = project.start("run", "flow.yaml", env={"AETHERFLOW_PLUGIN_PATHS": "plugins"})
-    try:
-        time.sleep(2)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
-    finally:
-        process.kill()
-        process.wait()
+    code, err = stopped(project, 2, AETHERFLOW_PLUGIN_PATHS="plugins")
     file = project.folder / "plugins" / "waits.py"
-    assert process.returncode == 130
+    assert code == 130
     assert err.endswith(f"stopped while plugin file {file} was being imported (plugins/waits.py:3)\n")
 
 

@@ -24,7 +24,7 @@ from aetherflow_builtins_transfer.connectors.smb.base import (
 from aetherflow_builtins_transfer.failures import Fault, RemoteError, one_line, silence
 
 NO_MORE_FILES = 0x80000006
-ATTRIBUTE_DIRECTORY, ATTRIBUTE_REPARSE = 0x10, 0x400
+ATTRIBUTE_REPARSE = 0x400
 ECHO_AFTER_SECONDS = 20.0
 """Seconds of idleness after which a connection is checked by an echo before it is used."""
 

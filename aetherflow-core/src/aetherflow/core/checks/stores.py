@@ -6,7 +6,6 @@ import sqlite3
 from pathlib import Path
 
 from aetherflow.core.base import durable
-from aetherflow.core.base.durable.database import BESIDE
 from aetherflow.core.base.engine_files import LOCKS
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.base.owners import user_name
@@ -23,7 +22,7 @@ _TABLES = "SELECT name FROM sqlite_master WHERE type='table' AND name NOT LIKE '
 def unusable_stores(root: Path, locks: Path, *, whole: bool = False) -> dict[Path, StateError]:
     """Return each store that a run or a sender could not work with, and why. `whole`: every page of it is read.
 
-    A store that is not there yet is fine, as is an older one: whoever needs it makes or migrates it.
+    A missing or an older store is fine: the next command that writes makes or migrates it.
     """
     book = book_of(root)
     found = {book: _why_unusable(book, "notify", BOOK, BOOK_SCHEMA, "messages", whole=whole)}
@@ -94,7 +93,7 @@ def why_not_written(path: Path, what: str) -> StateError | None:
     if os.path.lexists(side) and not side.is_dir():
         fix = "move it away: a folder of this name holds what lives next to the store"
         return StateError(f"{what} {path}: {side} is not a folder", fix=fix, commands=[aside(side)])
-    for part in (real.parent, real, side, *(Path(f"{real}{ending}") for ending in BESIDE)):
+    for part in (real.parent, real, side, *(Path(f"{real}{ending}") for ending in durable.BESIDE)):
         if os.path.lexists(part) and not os.access(part, os.W_OK):
             if os.statvfs(part).f_flag & os.ST_RDONLY:
                 command = shlex.join(["findmnt", "-T", str(part)])

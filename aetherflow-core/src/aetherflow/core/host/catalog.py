@@ -113,11 +113,6 @@ class Catalog:
         known = self._by_name.keys() | self._folder.keys()
         return sorted({name for found, name in known if found == group} | _registered.get(group, {}).keys())
 
-    def rivals(self, entry: PluginEntry) -> list[PluginEntry]:
-        """Other distributions that provide the same name."""
-        found = self._by_name.get((entry.group, entry.name), [])
-        return [other for other in found if other.distribution != entry.distribution]
-
     def status(self, entry: PluginEntry) -> str:
         """`ok`; `conflict`: another distribution provides the name too; `not preferred`; `shadowed` by a folder plugin;
         `blocked`; `refused` by a rule.

@@ -1,15 +1,16 @@
-"""Compares what is installed with the release that is kept in the environment.
+"""Compares the installed packages with the release that is kept in the environment.
 
 The release calls `python -m aetherflow.core.host.installation REPORT` when it has installed itself: that notes the
 hashes of what pip has just installed, by pip's report.
 """
 
 import json
-import os
 import re
+import shlex
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from hashlib import sha256
 from importlib.machinery import all_suffixes
 from pathlib import Path
@@ -24,9 +25,9 @@ from aetherflow.core.host.installing import kept, release_command, repair_comman
 INSTALLATION_SCHEMA = 1
 NOTED, OWN, SUMS = "installed.json", "own.txt", "SHA256SUMS"
 OF_INSTALLER = {NOTED, OWN, "extras.txt", "ours.txt", SUMS, f"{SUMS}.sig", "provenance.intoto.jsonl"}
-"""What is kept beside the files of the sums."""
+"""Names of files that are kept next to those of the sums."""
 OF_VENV = re.compile(r"(?:[Aa]ctivate.*|python[\d.]*|\U0001d70bthon)\Z")
-"""What `python -m venv` puts into the folder of commands."""
+"""Names that `python -m venv` puts into the folder of commands."""
 _PIN = re.compile(r"^(?:(?P<name>[\w.-]+)==(?P<version>[^\s;]+)|(?:\S*/)?(?P<wheel>[\w.]+-[^-\s]+)-\S+\.whl)")
 
 
@@ -40,7 +41,7 @@ class Deviation(NamedTuple):
 
 
 def note(report: Path) -> None:
-    """Write down what pip installed: version, hash of the wheel, and hashes of the RECORD and of commands."""
+    """Note version, hash of the wheel, and hashes of the RECORD and of commands for each package that pip installed."""
     path = Path(sys.prefix, "share", "aetherflow", NOTED)
     noted = _noted(path)
     for item in json.loads(report.read_text(encoding="utf-8"))["install"]:
@@ -57,7 +58,7 @@ def note(report: Path) -> None:
 
 
 def differences() -> list[Deviation]:
-    """How this installation differs from its release; sorted by file."""
+    """Return the differences of this installation from its release, sorted by file."""
     chosen = kept("extras.txt")
     if chosen is None:
         path = str(Path(sys.prefix, "share", "aetherflow"))
@@ -73,8 +74,8 @@ def _of_release(release: Path) -> Iterator[Deviation]:
     """Files of the kept release against its sums."""
     fix = f"verify a release, then: {by_release('--force-reinstall')}"
     sums = release / SUMS
-    rows = (line.split("  ", 1) for line in sums.read_text(encoding="utf-8").splitlines()) if sums.exists() else ()
-    wanted = {name: digest for digest, name in rows}
+    rows = (line.partition("  ") for line in sums.read_text(encoding="utf-8").splitlines()) if sums.exists() else ()
+    wanted = {name: digest for digest, _, name in rows}
     there = {file.relative_to(release).as_posix(): file for file in tree(release)}
     for name, file in there.items():
         if name in OF_INSTALLER:
@@ -104,7 +105,10 @@ def _listed(release: Path) -> dict[str, dict[str, set[str]]]:
 
 
 def _noted(path: Path) -> dict[str, dict[str, Any]]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    found: dict[str, dict[str, Any]] = {}
+    with suppress(FileNotFoundError, ValueError):  # damaged, it notes nothing: each distribution deviates then
+        found = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def _of_distributions(release: Path) -> Iterator[Deviation]:
@@ -118,7 +122,7 @@ def _of_distributions(release: Path) -> Iterator[Deviation]:
             yield Deviation(file, "twice", f"{name} is there twice: the other one is used", _remove(file))
         elif key not in listed:
             first[key] = found
-            fix = f"{sys.executable} -m pip uninstall {name}; or list it: {release_command('-r', 'FILE')}"
+            fix = f"{shlex.quote(sys.executable)} -m pip uninstall {name}; or list it: {release_command('-r', 'FILE')}"
             yield Deviation(file, "not_listed", f"{name} {version} is not in the locks of the release", fix)
         else:
             first[key] = found
@@ -145,7 +149,7 @@ def _not_the_one(
 
 
 def _of_files(release: Path) -> Iterator[Deviation]:
-    """What the release has not brought: modules, `.pth` files, commands; and commands of another Python."""
+    """Modules, `.pth` files and commands that the release has not brought, and commands of another Python."""
     listed = _listed(release)
     known = {path for _, found in distributions() for path in Contents(found).paths}
     released = {path for key, found in distributions() if key in listed for path in Contents(found).paths}
@@ -157,9 +161,10 @@ def _of_files(release: Path) -> Iterator[Deviation]:
                 yield Deviation(str(file), "added", "no distribution has brought it", _remove(file))
     commands = Path(sys.prefix, "bin")
     for file in commands.iterdir():
-        if str(file) not in known and not OF_VENV.match(file.name):
-            yield Deviation(str(file), "added", "no distribution has brought this command", _remove(file))
-        elif str(file) in known and str(commands) not in file.read_bytes()[:512].decode(errors="replace"):
+        if str(file) not in known:
+            if not OF_VENV.match(file.name):
+                yield Deviation(str(file), "added", "no distribution has brought this command", _remove(file))
+        elif file.is_file() and str(commands) not in file.read_bytes()[:512].decode(errors="replace"):
             reason = "this command is not run by the Python of this environment"
             yield Deviation(str(file), "shebang", reason, repair_command())
 
@@ -194,7 +199,7 @@ def _at_start(name: str) -> bool:
 
 
 def _remove(file: Path | str) -> str:
-    return f"look at it, and remove it: rm -r {os.fspath(file)}"
+    return f"look at it, and remove it: rm -r {shlex.quote(str(file))}"
 
 
 if __name__ == "__main__":

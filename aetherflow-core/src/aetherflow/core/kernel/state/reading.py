@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from aetherflow.core.base import durable
-from aetherflow.core.base.durable.database import BESIDE
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.base.owners import user_name
 from aetherflow.core.base.typed import by_release, command_line, typed_here
@@ -109,7 +108,7 @@ def aside(path: Path) -> str:
     real = durable.real_file(path)
     names = (f"{real}.damaged" + f"-{number}" * (number > 1) for number in count(1))
     target = next(name for name in names if not os.path.lexists(name))
-    files = [name for name in (f"{real}{ending}" for ending in ("", *BESIDE)) if os.path.lexists(name)]
+    files = [name for name in (f"{real}{ending}" for ending in ("", *durable.BESIDE)) if os.path.lexists(name)]
     return f"mkdir -m 700 {shlex.quote(target)} && {shlex.join(['mv', *files, target])}"
 
 
@@ -119,7 +118,7 @@ def newer(what: str, path: Path, version: int, known: int) -> StateError:
 
 
 def of_newer_engine(message: str) -> StateError:
-    """The same for anything that a newer engine has written."""
+    """The StateError for anything that a newer engine has written."""
     return StateError(message, fix="install the release that wrote it", commands=[by_release(release="newer release")])
 
 

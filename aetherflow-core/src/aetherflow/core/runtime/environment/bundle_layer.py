@@ -13,8 +13,6 @@ from aetherflow.core.runtime.environment.spec.project import ManifestPluginsSpec
 PROFILES_FILE, PROFILES_JSON = "AETHERFLOW_PROFILES_FILE", "AETHERFLOW_PROFILES_JSON"
 PLUGIN_PATHS = "AETHERFLOW_PLUGIN_PATHS"
 ACTIVE_DIR, CACHE_DIR = "AETHERFLOW_ACTIVE_DIR", "AETHERFLOW_CACHE_DIR"
-OWN_KEYS = frozenset({PROFILES_FILE, PROFILES_JSON, ACTIVE_DIR, CACHE_DIR})
-"""Variables that an env file of a bundle may not set, since the bundle sets them."""
 
 
 class BundleLayer(NamedTuple):
