@@ -161,7 +161,7 @@ build: $(READY) ## build all wheels and source distributions into dist/
 release: $(READY) ## build all twice and compare, check the wheels; bill of materials and sums beside them; KEY=FILE signs
 	@$(BIN)/python tests/services/release.py $(if $(KEY),--key '$(KEY)')
 
-constraints: $(READY) ## resolve everything anew and write constraints.txt
+constraints: $(READY) ## resolve everything again and write constraints.txt
 	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --universal --fork-strategy fewest --python-version 3.11 --no-annotate \
 	  --all-extras --group dev --group example --group release --group fuzz --group bandit --group docs --custom-compile-command 'make constraints' \
 	  $(foreach name,aetherflow $(MEMBERS:/pyproject.toml=),--no-emit-package $(name)) \

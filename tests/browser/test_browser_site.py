@@ -40,7 +40,7 @@ SEARCHED = {
     "Excel template": "how-to/excel",
     "Kubernetes": "how-to/run-on-kubernetes",
     "crontab": "how-to/move-from-cron",
-    "Slack": "how-to/get-told",
+    "Slack": "how-to/send-notifications",
     "Prometheus": "how-to/monitor",
     "sign bundle": "how-to/sign-bundles",
     "kill -9": "how-to/resume-a-run",

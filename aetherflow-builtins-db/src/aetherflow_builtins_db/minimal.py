@@ -125,7 +125,7 @@ class MinimalConnector(SqlConnector[Any, Any]):
         yield MinimalTransaction(self)
 
     def run(self, sql: str, params: Any) -> int | None:
-        """Execute one statement; the number of changed rows, None if it is not told."""
+        """Execute one statement; the number of changed rows, None if it is unknown."""
         execute = getattr(self.plain, "execute", None)
         if not callable(execute):
             cls = type(self.plain)

@@ -138,7 +138,7 @@ class Delivery:
 
     def _find(self, items: Sequence[UploadItem]) -> None:
         for item in items:
-            with contextlib.suppress(OSError):  # a missing one is told when its turn comes
+            with contextlib.suppress(OSError):  # a missing one is an error when its turn comes
                 found = item.local.stat()
                 if stat.S_ISREG(found.st_mode):
                     self._found[item.target] = found

@@ -14,8 +14,8 @@ ACTORS = {
     "account": "Another account of the machine",
     "database user": "A user of a database",
     "server": "A server",
-    "network": "Who stands between, on the network",
-    "bundle": "Who holds an old bundle, or may write to its source",
+    "network": "An attacker on the network",
+    "bundle": "An account that holds an old bundle, or may write to its source",
 }
 """Actor of an attack to the part of the page about him."""
 

@@ -1,7 +1,7 @@
 """Writes CSV and TSV from which a reader can restore every value, null and empty text included.
 
 Null is `null_value` without quotes; text that looks the same (by default: empty text) is quoted. PostgreSQL and DuckDB
-write and read CSV in the same way. With `quoting: none` null and such text cannot be told apart.
+write and read CSV in the same way. With `quoting: none` null and such text look the same.
 """
 
 import codecs

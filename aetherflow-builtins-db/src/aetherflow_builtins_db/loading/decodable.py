@@ -1,4 +1,4 @@
-"""Lets a limited child decode a stranger's file first, whose library allocates what the file says."""
+"""Lets a limited child decode a third-party file first, whose library allocates what the file says."""
 
 import math
 from collections.abc import Iterator

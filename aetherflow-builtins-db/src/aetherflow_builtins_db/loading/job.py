@@ -173,7 +173,7 @@ class Load:
         return before if before is None or not self.making.is_new else self._of_gone_table(ledger, before)
 
     def _of_gone_table(self, ledger: LoadLedger, before: Loaded) -> Loaded | None:
-        """The load of a table that is not there: it waits for its name, or was dropped, and is loaded anew."""
+        """The load of a table that is not there: it waits for its name, or was dropped, and is loaded again."""
         made = self._loader.unpublished(self.table)
         if made is not None and self._target.count(made) == before.rows:
             self._loader.publish_table(self.table, made)

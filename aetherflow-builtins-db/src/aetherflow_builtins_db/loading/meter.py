@@ -1,4 +1,4 @@
-"""Bounds what is read of a stranger's text file, which may be packed, for one record, and what is held of many."""
+"""Bounds what is read of a third-party text file, which may be packed, for one record, and what is held of many."""
 
 import io
 from collections.abc import Callable

@@ -156,7 +156,7 @@ class _ArrowBatches:
 
     @property
     def failure(self) -> Exception | None:
-        """The error of the query, which the reader tells as one of its own."""
+        """The error of the query, which the reader raises as one of its own."""
         return self._failures[0] if self._failures else None
 
     def binary(self) -> AbstractContextManager[BinaryIO]:

@@ -85,7 +85,7 @@ class SourceFile:
         return {"jsonl": "times", "parquet": "none"}.get(self.format, usual)  # type: ignore[return-value]
 
     def types(self) -> Mapping[str, ColumnType] | None:
-        """The types of a Parquet file; for other formats those that are told."""
+        """The types of a Parquet file; for other formats those that are given."""
         if self.format != "parquet":
             return self.told
         with self.reader(keys=None, width=None) as reader:

@@ -75,7 +75,7 @@ class Pair:
 
     @property
     def name(self) -> str:
-        """The name by which a difference is told: that of the column of the target."""
+        """The name of a difference in reports: that of the column of the target."""
         return self.target.column.name
 
     def readers(self) -> "tuple[Read | None, Read | None]":

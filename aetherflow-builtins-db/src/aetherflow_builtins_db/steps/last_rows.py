@@ -1,4 +1,4 @@
-"""The rows that have the value of a watermark: remembered, so that later rows of the same value are told from them."""
+"""The rows that have the value of a watermark: remembered, so that later rows of the same value count as new."""
 
 import base64
 import hashlib

@@ -61,7 +61,7 @@ class NoStoreError(StoreError, FileNotFoundError):
 
 
 class ServerDatabase:
-    """One connection to the schema of a store; made anew when it is lost."""
+    """One connection to the schema of a store; made again when it is lost."""
 
     row_lock = " FOR UPDATE"
 

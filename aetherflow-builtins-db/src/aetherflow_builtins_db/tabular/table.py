@@ -43,9 +43,9 @@ class Table:
     """The types that the file tells; of a text file none."""
 
     def columns(self, given: Mapping[str, ColumnType]) -> list[Column]:
-        """The columns: with the type that is given, else told, else the narrowest that keeps every value exactly.
+        """The columns: with the given type, else that of the file, else the narrowest that keeps every value exactly.
 
-        Reads all rows if a type is neither given nor told.
+        Reads all rows if a type is neither given nor in the file.
         """
         types = {**self.told, **given}
         unknown = [name for name in self.names if types.get(name, ColumnType("unknown")).kind == "unknown"]

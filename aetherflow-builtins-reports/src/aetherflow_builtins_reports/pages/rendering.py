@@ -28,7 +28,7 @@ SHAPES = {
 """Class of a status to its words; all others are `none`."""
 _CLASS = {word: name for name, words in SHAPES.items() for word in words}
 MARKS = {"ok": "✔", "bad": "✖", "stop": "■", "run": "▶", "wait": "◷", "none": "○"}
-"""The shape of a status: nothing is told by colour alone."""
+"""The shape of a status: colour alone shows nothing."""
 
 
 class Budget:

@@ -119,7 +119,7 @@ class ExcelRead(Step[Inputs]):
         args = self.args
         path = self.ctx.write_path(args.output)
         sheet, ref = self._wanted()
-        # the same name in each attempt: what a killed one has left is written anew
+        # the same name in each attempt: what a killed one has left is written again
         staged = self.ctx.scratch_dir(self.job_id) / f"excel_read-{_short(self.ctx.idempotency_key)}"
         self.ctx.remove_scratch(staged)
         try:

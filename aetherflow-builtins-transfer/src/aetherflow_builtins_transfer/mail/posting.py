@@ -89,7 +89,8 @@ def lacks_of(connector: type, inputs: Mapping[str, Any]) -> Iterator[Lack]:
             yield Lack(f"lacks send(): {reason}")
     if inputs.get("on_refused") == "fail":
         yield Lack("lacks send(): nobody tells which recipients were refused")
-    yield Lack("lacks send(): no Message-ID marks a repeated mail, and refused recipients are not told", refused=False)
+    text = "lacks send(): no Message-ID marks a repeated mail, and refused recipients are not reported"
+    yield Lack(text, refused=False)
 
 
 class MinimalMail(MailConnector[Any, Any]):

@@ -77,7 +77,7 @@ class Calls:
         return RemoteError(shown(message), kind=kind, fix=fix or ADVICE[kind], resource=self.label)
 
     def stat_once(self, path: str, *, follow: bool = True) -> RemoteEntry:
-        """What is at a path, by one call, whose errors are those of the connector."""
+        """Return the entry at a path, by one call; raises the errors of the connector."""
         found: object = self.connector.stat(path, follow=follow)
         if not isinstance(found, RemoteEntry):
             raise wrong_result(self.connector, "stat", found, "a RemoteEntry")

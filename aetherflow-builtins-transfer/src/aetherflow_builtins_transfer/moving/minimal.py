@@ -28,7 +28,7 @@ class MinimalFiles(FileConnector[ConnectorConfig, ConnectorOptions]):
     WRITES_WHOLE = True
 
     def __init__(self, inner: Any) -> None:
-        # no super(): the wrapped connector has the settings, and is closed by whoever opened it
+        # no super(): the wrapped connector has the settings, and its opener closes it
         self.inner = inner
         self._alone = threading.Lock()
         """Held during each call: the minimum was never asked to bear several threads at once."""

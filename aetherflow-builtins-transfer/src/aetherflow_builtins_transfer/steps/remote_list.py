@@ -101,7 +101,7 @@ class ListFiles(RemoteStep[ListT]):
         return StepResult("SKIPPED", output, reason, code)
 
     def _new(self, peer: Files, files: list[Record]) -> tuple[list[Record], list[TakenVersion]]:
-        """What is to be taken, by this run or anew, and what is left to a person."""
+        """What is to be taken, by this run or again, and what is left to a person."""
         known, told = PickUps(self.ctx, self.resource), TakenReport(self.ctx)
         new: list[Record] = []
         there: dict[str, Record] = {}

@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(data: bytes, answer: BinaryIO, *, here: bool) -> int:
-    """Execute the run. With `here` an owner elsewhere is told by BUSY, a signal by its exit code."""
+    """Execute the run. With `here` BUSY stands for an owner elsewhere, an exit code for a signal."""
     from aetherflow.core.base.errors import AetherflowError, StepError
     from aetherflow.core.contracts.handles import FlowResult
     from aetherflow.core.kernel.sequencing.run_errors import RunInterruptedError

@@ -1,4 +1,4 @@
-"""What the scheduler tells `aetherflow status` and `runs show`, of all ledgers below a state root."""
+"""The scheduler's rows in `aetherflow status` and `runs show`, of all ledgers below a state root."""
 
 import shlex
 from pathlib import Path
@@ -70,7 +70,7 @@ def _unusable(known: KnownSchedule, error: StateError) -> NeedsPerson:
 
 
 def _unread(path: Path, error: Exception) -> NeedsPerson:
-    """A note that does not say any more where the ledger of a schedule is; the schedule writes it again."""
+    """Return the row for a note that no longer names the ledger of its schedule, which writes it again."""
     cause = f"{path} doesn't say where the ledger of a schedule is: {getattr(error, 'strerror', None) or error}"
     commands = (shlex.join(["mv", str(path), f"{path}.damaged"]),)
     return NeedsPerson("UNREADABLE", path.name, Clock().now_ms(), cause, error_code="AF4001", commands=commands)

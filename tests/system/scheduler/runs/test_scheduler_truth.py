@@ -276,8 +276,8 @@ def test_without_a_state_the_exit_code_counts(night: "Bench") -> None:
     assert night.rows("SELECT status, reason_code, told_by FROM slots WHERE item='sales'") == [
         ("FAILED", "killed", "exit_code")
     ]
-    assert "killed by SIGKILL (told by exit code)" in night.command("status", "scheduler.yaml", code=1)
-    assert "FAILED, told by exit code, killed by SIGKILL" in night.command("audit", "scheduler.yaml", code=1)
+    assert "killed by SIGKILL (by exit code)" in night.command("status", "scheduler.yaml", code=1)
+    assert "FAILED, by exit code, killed by SIGKILL" in night.command("audit", "scheduler.yaml", code=1)
 
 
 def test_a_refused_start_needs_a_person_once(night: "Bench") -> None:

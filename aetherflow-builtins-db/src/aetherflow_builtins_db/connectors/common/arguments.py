@@ -1,6 +1,6 @@
-"""What the arguments hold that drivers get as they are. One that no list has is code: nobody knows what it does.
+"""The classes of arguments that drivers get as they are. An argument that no list has is code.
 
-Files that name other files (`read_default_file`, `config_dir`) are in no list: nobody looks at what is in them.
+Files that name other files (`read_default_file`, `config_dir`) are in no list: their content isn't checked.
 """
 
 import re

@@ -69,7 +69,7 @@ def gives_up(arguments: Any) -> bool:
 
 
 def differences_of_tls(config: Mapping[str, Any], options: Mapping[str, Any]) -> Iterator["Difference"]:
-    """The difference from 1.0, which checked no server unless it was told to."""
+    """The difference from 1.0, which checked no server unless a setting asked for it."""
     from aetherflow.core.api import Difference  # one command needs it
 
     given, more = config.get("url"), options.get("connect_args")

@@ -67,7 +67,7 @@ class Received(socket.SocketIO):
         self.begin()
 
     def begin(self) -> None:
-        """Count time and bytes anew: a request is sent, and its answer is awaited."""
+        """Count time and bytes again: a request is sent, and its answer is awaited."""
         self._waited: float | None = None
         self._came = 0
         self.taken()

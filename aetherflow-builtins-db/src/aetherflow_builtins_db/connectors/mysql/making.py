@@ -15,7 +15,7 @@ _NAMES: dict[ColumnKind, tuple[str, str]] = {
 _TEXT = ("longtext", f"varchar({_KEY_LENGTH})")
 """Types of a column, and of one that is a key."""
 _KEPT = frozenset({*_NAMES, "decimal", "datetime"})
-"""Kinds that are told again of a column that is made; others are told as text."""
+"""Kinds that a made column shows again; it shows other kinds as text."""
 
 
 def column_for(name: str, column_type: ColumnType, *, nullable: bool, key: bool) -> TableColumn:

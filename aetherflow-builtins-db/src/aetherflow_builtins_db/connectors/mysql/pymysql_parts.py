@@ -3,7 +3,7 @@
 Why: the public cursor description has neither the character set nor the sign of a column, which tell bytes from text
 and BIGINT from BIGINT UNSIGNED; PyMySQL reads rows with two calls per cell, which is most of the time of an extract;
 its timeouts cannot be changed after the login, and are for each read, so that a server which sends a byte a second
-holds it for ever; it sends a password to whoever asks; it reads all certificates for a server that it does not check.
+holds it for ever; it sends passwords to any server; it reads all certificates for a server that it does not check.
 Tried with pymysql 1.2.0 to 1.2.4; `pyproject.toml` admits no other series: 1.1 goes on without TLS if none is offered.
 
 Without these names, that is with any other version, only the public interface is used: unclear column types are

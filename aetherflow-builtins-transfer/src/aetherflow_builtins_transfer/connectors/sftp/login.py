@@ -67,7 +67,7 @@ class SshLogin:
         transport: Any = Transport(sock, packetizer_class=Packets)
         transport.below = below
         transport.banner_timeout = transport.handshake_timeout = opts.banner_timeout_seconds
-        transport.auth_timeout = None  # its error cannot be told from a refusal; _limited limits the time instead
+        transport.auth_timeout = None  # its error looks like a refusal; _limited limits the time instead
         transport.channel_timeout = opts.channel_timeout_seconds
         transport.clear_to_send_timeout = opts.idle_timeout_seconds
         try:

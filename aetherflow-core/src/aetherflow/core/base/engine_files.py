@@ -1,4 +1,4 @@
-"""Where the engine keeps its own files: in `engine/` under a state root, which no flow can name."""
+"""The place of the engine's own files: `engine/` under a state root, which no flow can name."""
 
 import os
 from pathlib import Path

@@ -1,6 +1,6 @@
 """JSON text of one small value after the other: that of `json.JSONEncoder.encode`, in half the time.
 
-`encode` sets the encoder of the standard library up anew for each value, which for a map of five texts takes longer
+`encode` sets the encoder of the standard library up again for each value, which for a map of five texts takes longer
 than the encoding; a step has five. Where Python has no encoder in C, `encode` it is.
 """
 

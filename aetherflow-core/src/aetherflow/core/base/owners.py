@@ -91,7 +91,7 @@ class _Walk:
 
     def __init__(self, owners: frozenset[int] | None) -> None:
         self._widened = owners is None
-        """Whether trusted groups and whoever mounts a folder in a container count."""
+        """Whether trusted groups and the account that mounts a folder in a container count."""
         owners = frozenset({ROOT, os.geteuid(), *trusted_users}) if owners is None else owners
         self._faults: list[Fault] = []
         self._held: list[_Place] = []

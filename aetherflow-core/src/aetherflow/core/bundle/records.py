@@ -58,7 +58,7 @@ class Highest:
     version: int
     """The version counter of its statement."""
     statement: str
-    """The sha256 of the statement's text: two contents of one version are told apart by it."""
+    """The sha256 of the statement's text, which differs between two contents of one version."""
     at: str
 
 

@@ -44,7 +44,7 @@ SHOWN = 5
 
 
 class SignedBy(NamedTuple):
-    """Who made a signature that holds."""
+    """The key of a signature that holds, and its owner."""
 
     key: str
     """The fingerprint of the key."""
@@ -58,13 +58,13 @@ class SignedBy(NamedTuple):
 
 
 class Signed(NamedTuple):
-    """The signatures of a statement that were judged and hold, with who made them; at least one."""
+    """The signatures of a statement that were judged and hold; at least one."""
 
     statement: Statement
     by: tuple[SignedBy, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """The same as a JSON object; the first signature is spelt out."""
+        """Return a JSON object; the keys of the first signature are at its top, too."""
         found = self.statement
         first = {name: value for name, value in self.by[0]._asdict().items() if name != "person"}
         about = {"version": found.version, "content": found.content, "plugins_lock": found.plugins_lock}
@@ -82,7 +82,7 @@ class SigningRules:
     """The options that name the bundle on a command line."""
     forbid_rollback: bool = True
     threshold: int = 1
-    """How many people must have signed."""
+    """The number of people that must have signed."""
     threshold_at: str = ""
     min_version: int = 1
     """The lowest version that may be used."""
@@ -118,7 +118,7 @@ class SigningRules:
     ) -> None:
         """BundleOlderError if a version may not take the place of the active one.
 
-        `highest` is the highest version that was here before. A reason admits the version: whoever gives one records
+        `highest` is the highest version that was here before. A reason admits the version; the caller records
         it. `back` is the command that does, for the advice.
         """
         if reason or not self.forbid_rollback or after == before:
@@ -142,7 +142,7 @@ class SigningRules:
         raise BundleOlderError(f"bundle {self.bundle_id} {what}", fix=fix)
 
     def _signers(self, text: bytes, signatures: bytes) -> tuple[list[SignedBy], list[BundleSignatureError]]:
-        """Who signed a statement, and what is said of those who may not; BundleSignatureError if nobody is left."""
+        """Return the allowed signers, and errors for the others; BundleSignatureError if none is allowed."""
         from aetherflow.core.bundle import sshsig  # it imports the library of the extra
 
         found, refused = list[SignedBy](), list[BundleSignatureError]()
@@ -272,7 +272,7 @@ def require_later(rules: SigningRules, store: BundleStore, after: Statement, bac
     """BundleOlderError if the version may not become the active one of the store: see `SigningRules.refuse_older`."""
     active, before = store.active(), None
     if active is not None and store.has(active):
-        with contextlib.suppress(BundleStoreError):  # a damaged version has no say; it is told when it is used
+        with contextlib.suppress(BundleStoreError):  # a damaged version does not count; its next use reports it
             version = store.version(active)
             before = statement_in(_hashes(version), lambda *what: _content(store, version, *what))
     rules.refuse_older(after, before, store.highest(), back, reason)

@@ -48,7 +48,7 @@ class Made(NamedTuple):
     public_line: str
     """The public key as in a file."""
     signatures: int
-    """How many signatures the statement has now."""
+    """The number of signatures that the statement has now."""
 
     @property
     def allowed(self) -> str:

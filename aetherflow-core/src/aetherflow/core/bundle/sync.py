@@ -105,7 +105,7 @@ def sync(
     """Mirror a source into the store.
 
     `connect` opens the source. With `allow_stale` a failure, also of `connect`, results in the active version if there
-    is one; a BundleStoreError is raised all the same. `progress(path, number, total)` is called for each fetched file;
+    is one; a BundleStoreError is still raised. `progress(path, number, total)` is called for each fetched file;
     `check` may raise, to stop; `mask` removes secrets from the recorded text of a failure.
 
     Raises ConnectorError, BundleError, BundleStoreError; the active version is then unchanged.

@@ -13,7 +13,7 @@ AT = ("artifacts", "resource")
 
 
 def check_artifacts(document: Document, spec: ProjectSpec, catalog: Catalog, problems: Problems) -> None:
-    """Check the resource that `artifacts` names; a class that cannot be loaded is told where it is declared."""
+    """Check the resource that `artifacts` names; a class that cannot be loaded is reported where it is declared."""
     name, where, loc = spec.artifacts.resource, document.source.value(AT), format_path(AT)
     if (resource := spec.resources.get(name)) is None:
         fix = did_you_mean(name, list(spec.resources), what="resources of the project file")

@@ -261,7 +261,7 @@ def _host(checked: Checked, snapshot: Snapshot, at: Location) -> Iterator[Proble
         where = source.value(("flow", "workspace", "root")) if source else at
         yield from check_place(work, "workspace root", where)
         yield from untrusted_place(work, "workspace root", where, shared=True)
-    with suppress(SpecError):  # which `validate` has told
+    with suppress(SpecError):  # which `validate` has reported
         if not in_server(locks := lock_store(snapshot)):
             yield from untrusted_place(locks, "lock store", at)
         if not in_server(root := state_root(snapshot)):

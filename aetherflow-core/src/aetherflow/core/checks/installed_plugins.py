@@ -48,7 +48,7 @@ class AbsentDriver(NamedTuple):
 
 
 def absent_drivers(catalog: Catalog) -> list[AbsentDriver]:
-    """The usable connectors that lack a driver which nobody has to install: a flow that needs it is told so."""
+    """The usable connectors that lack a driver which nobody has to install: a flow that needs it has a finding."""
     found = []
     for entry in catalog.entries:
         if entry.group != CONNECTORS or catalog.status(entry) == "refused":

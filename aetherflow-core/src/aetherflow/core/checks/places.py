@@ -46,7 +46,7 @@ def _state(flow: dict[str, Any], flow_id: str, snapshot: Snapshot) -> Path | Non
         if resource is not None:
             return state_in(snapshot, str(resource), Location(""))
         return state_path(file, flow_id, snapshot) if file is not None or state is None else None
-    except SpecError:  # told where the resource is named
+    except SpecError:  # reported where the resource is named
         return None
 
 

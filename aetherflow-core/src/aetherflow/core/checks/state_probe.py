@@ -41,7 +41,7 @@ def probe_state(checked: Checked, snapshot: Snapshot, at: Location, deadline: fl
 
 def _servers(checked: Checked, snapshot: Snapshot) -> list[Path]:
     found: list[Path | None] = []
-    with suppress(SpecError):  # told by the checks
+    with suppress(SpecError):  # reported by the checks
         if checked.kind != "project":
             found.append(places_of(checked.document, snapshot).state_path)
         found += [state_root(snapshot), lock_store(snapshot)]

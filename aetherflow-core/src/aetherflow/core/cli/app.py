@@ -60,7 +60,7 @@ class Commands(LazyGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the list of commands; those of plugins come last and are not imported.
 
-        A plugin that is wrong is told and left out: the help is what somebody asks for who wants to mend it.
+        A plugin that is wrong is reported and left out: you ask for help to mend it.
         """
         for error in self._add_summaries():
             typer.echo(f"{error.code} {error.message}\n  fix: {error.fix}", err=True)

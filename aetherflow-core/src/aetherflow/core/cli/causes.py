@@ -74,6 +74,6 @@ def printable(text: str) -> str:
 
 
 def short(text: str | None) -> str:
-    """The first line, cut between two words; a terminal is not told what to do by it."""
+    """The first line, cut between two words; it holds no control sequences for a terminal."""
     line = printable((text or "").partition("\n")[0])
     return textwrap.shorten(line, CAUSE_WIDTH, placeholder=" …") if len(line) > CAUSE_WIDTH else line

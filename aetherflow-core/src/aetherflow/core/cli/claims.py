@@ -53,7 +53,7 @@ def list_claims(
 
     open: the run is under way, or ended badly and goes on, is taken over, or is resolved. final: taken for good, or set
     aside in a quarantine. lost: taken over by another run, or given back. Exit code 4 if a state file could not be
-    read; the others are listed all the same.
+    read; the others are still listed.
 
     Example: aetherflow claims list --flow pickup
     """

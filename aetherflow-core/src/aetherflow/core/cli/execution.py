@@ -143,7 +143,7 @@ def _tell(event: str, level: str, **fields: Any) -> None:
 
 @contextlib.contextmanager
 def noted(start: "NotedStart") -> "Iterator[NotedStart]":
-    """Within it, an error is written down if the run has not begun; it is raised all the same. Output hinders nothing.
+    """Within it, an error is written down if the run has not begun; it is still raised. Output hinders nothing.
 
     Not on a terminal what the person sees and corrects at once: a file that is not there, an argument that is wrong.
     """

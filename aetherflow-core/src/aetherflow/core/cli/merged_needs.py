@@ -37,6 +37,6 @@ def _merged(known: NeedsPerson, told: NeedsPerson, *, again: bool) -> NeedsPerso
     """`again`: it cannot be resumed, it is started again."""
     fields = ("cause", "holds_up", "owner", "runbook_url", "slot", "commands")
     more = {name: getattr(told, name) for name in fields if not getattr(known, name)}
-    if again and told.commands:  # whoever has started it knows how it is started again
+    if again and told.commands:  # its starter knows how to start it again
         more |= {"name": told.name, "commands": told.commands, "hint": None}
     return dataclasses.replace(known, **more)

@@ -1,4 +1,4 @@
-"""What is told of a run beside its status: why it ended badly, what has warned, which lock it waits for."""
+"""Notes about runs beside their status: the cause of a bad end, warnings, the lock that a run waits for."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ _WARNED = f"""SELECT job_id, step_id FROM step_runs WHERE flow_id=? AND run_id=?
 
 
 class Note(NamedTuple):
-    """What is told of one run."""
+    """The note of one run."""
 
     cause: str | None
     """Why it did not end well."""

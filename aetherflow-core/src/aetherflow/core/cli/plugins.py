@@ -105,7 +105,7 @@ def check_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, a
     Problems are names that two distributions provide, modules that cannot be imported, classes of the wrong kind,
     fields without a description or a class, plugin paths that cannot be loaded, entries of the old group, unknown or
     wrong hooks, entries that are not commands, and missing drivers of connectors that always need theirs. A driver that
-    an extra brings is told, and no problem: `validate` tells the flows that need it.
+    an extra brings is listed, and is no problem: `validate` reports the flows that need it.
 
     Example: aetherflow plugins check
     """

@@ -25,10 +25,10 @@ def prune(
 
     Only runs that ended with SUCCESS or FAILED, never a running one, nor one that has open claims, itself or in a run
     inside it (`claims list`). The last run of each flow stays unless --keep-last 0. Artifacts and what a flow remembers
-    in its ledger are not touched. Exit code 4 if a state file could not be pruned; the others are all the same.
+    in its ledger are not touched. Exit code 4 if a state file could not be pruned; the others still are.
 
     Without --keep-last and --older-than, what `retention` of the project file lets go: also only the logs of a run, or
-    the job folders of one that ended badly. What needs a person stays, and it is told what is kept, and why.
+    the job folders of one that ended badly. What needs attention stays. The command lists what it keeps, and why.
 
     Example: aetherflow runs prune --older-than 30d --keep-last 10
     """

@@ -1,4 +1,4 @@
-"""`aetherflow runs prune` by ages that were given, and what it has in common with the retention of a project."""
+"""`aetherflow runs prune` by given ages, and the parts that the retention of a project uses, too."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,7 +31,7 @@ AT_ONCE = 1000
 States = dict[Path, list[str]]
 """The states that are there to the ids of their flows."""
 ShownRun = tuple[str, str, str, int]
-"""State, flow, run and generation: a run as it was shown to somebody who is asked."""
+"""State, flow, run and generation: a run as you were shown it before the question."""
 
 
 class Ages(NamedTuple):
@@ -44,7 +44,7 @@ class Ages(NamedTuple):
 
 @dataclass(slots=True)
 class Total:
-    """What goes, in numbers; of the runs only what is shown of each, and that only where it is asked for."""
+    """Numbers of what goes; of each run its item of `--json`, only where that is asked for."""
 
     listed: list[dict[str, Any]] | None = None
     """The items of `runs` of `--json`; None for text."""
@@ -102,7 +102,7 @@ def prune_by_age(ages: Ages, flow: str | None, config: Path | None, *, dry_run: 
 
 
 def states_of(flows: Iterable[KnownFlow]) -> States:
-    """The states of flows, without those that are not there."""
+    """Return the states of flows that are there."""
     states: States = {}
     for flow in flows:
         if durable.is_there(path := Path(flow.state_path)):
@@ -122,7 +122,7 @@ def all_pages(states: States, pages: Callable[[Path, str], Iterable[T]], errors:
 
 
 def shown(pages: Iterable[T], runs: Callable[[T], list[PastRun]], config: Path | None) -> Iterator[T]:
-    """The same pages, whose runs are printed as tables of many."""
+    """Yield the pages, and print their runs as tables of many."""
     some: list[PastRun] = []
     for page in pages:
         some += runs(page)
@@ -178,7 +178,7 @@ def names_of(runs: Iterable[PastRun]) -> list[str]:
 
 
 def as_shown(run: PastRun) -> ShownRun:
-    """What tells a run, as it was shown, from all others."""
+    """Return the key of a run as it was shown."""
     return *key_of(run), run.generation
 
 
@@ -199,7 +199,7 @@ def runs_of(number: int) -> str:
 
 
 def text_of(total: Total) -> str:
-    """What was deleted, and what was not because a process has it."""
+    """List what was deleted, and the runs that a process has."""
     freed = f"{total.rows:,} rows, {total.files:,} files, {size_text(total.bytes)} freed"
     lines = [f"deleted {runs_of(total.runs)}: {freed}"]
     lines += [f"kept {run.run_id} of flow {run.flow_id}: a process has resumed it" for run in total.busy]

@@ -91,7 +91,7 @@ def _held_up(found: _Found) -> tuple[str, ...]:
 
     try:
         told = list(HooksHere(found.config).needs(state_root_here(found.config), None))
-    except AetherflowError:  # the run goes on all the same, and says itself what is wrong
+    except AetherflowError:  # the run still continues, and reports the cause itself
         return ()
     return next((need.holds_up for need in told if need.run_id == found.run_id), ())
 

@@ -88,10 +88,10 @@ def prune_by_policy(
 
 
 class _Work:
-    """What the retention deletes and keeps, or would, in numbers and, for `--json`, as rows."""
+    """The numbers of what the retention deletes and keeps, or would; for `--json` also rows."""
 
     def __init__(self, root: Path, judge: Judge, *, as_json: bool, confirmed: set[ShownRun] | None = None) -> None:
-        """`confirmed` is what may be deleted where somebody was asked."""
+        """`confirmed`: the runs that may be deleted after a question; None without one."""
         self._root, self._judge, self._confirmed = root, judge, confirmed
         self.runs, self._logs, self._workspaces = (Total([] if as_json else None) for _ in range(3))
         self._kept: list[dict[str, Any]] | None = [] if as_json else None
@@ -130,13 +130,13 @@ class _Work:
 
     @property
     def going(self) -> str:
-        """What is counted as going, as text."""
+        """The counted runs, logs and folders as text."""
         logs, folders = runs_of(self._logs.runs), runs_of(self._workspaces.runs)
         return f"{runs_of(self.runs.runs)}, the logs of {logs}, the job folders of {folders} that ended badly"
 
     @property
     def deleted(self) -> list[str]:
-        """Lines that say what is deleted."""
+        """Lines about what was deleted."""
         lines, logs, folders = [text_of(self.runs)], self._logs, self._workspaces
         if logs.runs:
             lines.append(f"deleted the logs of {runs_of(logs.runs)}: {logs.files:,} files, {size_text(logs.bytes)}")
@@ -147,7 +147,7 @@ class _Work:
 
     @property
     def stays(self) -> list[str]:
-        """Lines that say what stays, and why."""
+        """Lines about what stays, with the reasons."""
         commands = {Kept.NEEDS_PERSON: typed_here("status"), Kept.CLAIMS: typed_here("claims", "list")}
         return [
             f"kept {runs_of(self._numbers[why])}: {why.words}" + (f": {commands[why]}" if why in commands else "")

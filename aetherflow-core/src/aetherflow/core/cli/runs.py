@@ -70,7 +70,7 @@ def list_runs(
     """List runs of all flows, the last started first.
 
     A run whose process is gone is shown as INTERRUPTED. Exit code 4 if a state file could not be read; the others are
-    listed all the same.
+    still listed.
 
     Example: aetherflow runs list --flow nightly --status failed --since 7d
     """

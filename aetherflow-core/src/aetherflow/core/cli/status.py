@@ -32,7 +32,7 @@ def status(
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Also a line for every flow.")] = False,
     notify: Annotated[
-        bool, typer.Option("--notify", help="First send what is to be told by `notify` of the project file, and wait.")
+        bool, typer.Option("--notify", help="First send the notifications of the project file, and wait.")
     ] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,

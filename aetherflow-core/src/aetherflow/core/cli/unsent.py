@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def send_here(root: Path, config: Path | None) -> None:
-    """Send what is to be told by the rules of this folder, each message once; a message that is refused is shown."""
+    """Send the notifications of this folder's rules, each once; a message that is refused is shown."""
     import os
 
     from aetherflow.core.base.location import absolute

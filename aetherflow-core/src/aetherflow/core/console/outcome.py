@@ -43,7 +43,7 @@ def hide_memory() -> None:
 
         dumpable = partial(ctypes.CDLL(None).prctl, PR_SET_DUMPABLE)
         dumpable(0, 0, 0, 0)
-        if not os.access("/proc/self/fdinfo/0", os.R_OK):  # before Linux 5.14; mounts of containers are told by it
+        if not os.access("/proc/self/fdinfo/0", os.R_OK):  # before Linux 5.14: containers read mounts there
             dumpable(1, 0, 0, 0)
 
 

@@ -94,7 +94,7 @@ class Writer:
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         """A signal before or after the work, which has a handler of its own: the end must not contradict the record.
 
-        A second one ends the process all the same, should something hang at the end.
+        A second one still ends the process, should something hang at the end.
         """
         del frame
         if self.recorded and not self._noticed:

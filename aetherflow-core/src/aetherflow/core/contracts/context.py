@@ -215,7 +215,7 @@ class RunContext(ABC):
     ) -> AbstractContextManager[Iterator[Any]]:
         """Call `package.module:function` with these keyword arguments in a child process with limits.
 
-        For decoders of strangers' files whose library allocates what the file says. The iterator gives each value of a
+        For decoders of third-party files whose library allocates what the file says. The iterator gives each value of a
         generator while the child goes on, or the one result. Arguments and values are JSON; a file that the function
         writes is published with `publish_file`. Errors of the function that derive from AetherflowError, and OSError,
         are raised by the iterator. LimitExceededError if it takes more than `memory_bytes` or `cpu_seconds`,

@@ -54,7 +54,7 @@ class Holds(Enum):
 PlainText = Annotated[str, Holds.DATA]
 """The type of a text that names no file, no host and no code."""
 PlainValue = Annotated[Any, Holds.DATA]
-"""The same for a value of any type."""
+"""The type of such a value, if it may be of any type."""
 ReadPath = Annotated[str, Holds.READS]
 """The type of a path that is read; a step reads `RunContext.read_path` of it."""
 WritePath = Annotated[str, Holds.WRITES]

@@ -96,7 +96,7 @@ class Ledger(Protocol):
         """
 
     def open_claims(self, prefix: str = "") -> Mapping[str, Claim]:
-        """Open claims of other runs on keys that start with `prefix`, by key, sorted; read anew with each call.
+        """Open claims of other runs on keys that start with `prefix`, by key, sorted; read again with each call.
 
         `alive` ones are to be left alone, the others may be claimed: their runs have ended and were not good.
         """

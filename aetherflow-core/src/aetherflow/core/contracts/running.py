@@ -19,7 +19,7 @@ class EventSink(Protocol):
 
     @property
     def bound(self) -> bool:
-        """Whether the start and the end of a step must be told in the thread of the run."""
+        """Whether the start and the end of a step must be emitted in the thread of the run."""
 
     def emit(self, event: str, **fields: Any) -> None:
         """Deliver an event now; fields that are None are left out."""
@@ -61,7 +61,7 @@ class ChildProcesses(Protocol):
         """Do periodic work; called repeatedly while the run waits for a step."""
 
     def keep_until(self, deadline: float) -> None:
-        """Let the guard end all children at this monotonic time, unless a later one is told before. Any thread."""
+        """Let the guard end all children at this monotonic time, unless a later one is set before. Any thread."""
 
     def signal_all(self, number: int) -> None:
         """Send a signal to all running children."""

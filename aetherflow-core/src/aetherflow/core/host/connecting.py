@@ -1,6 +1,6 @@
-"""Building connectors: with the constructor of ConnectorBase, the documented legacy constructor, or any other class.
+"""Builds connectors, by the constructor of ConnectorBase, the documented legacy constructor, or that of any class.
 
-And what messages say of their classes.
+Names their classes in messages, too.
 """
 
 import inspect
@@ -99,9 +99,7 @@ def class_place(cls: type) -> str:
 
 
 def wrong_result(plugin: Any, method: str, found: object, expected: str) -> ConnectorError:
-    """The error, to be raised, for a method of a third-party connector, or of a bundle source, that returned something
-    else than `expected`.
-    """
+    """Return the error for a method of a third-party connector or bundle source that doesn't return `expected`."""
     is_source = not hasattr(plugin, "driver")
     who = f"bundle source {plugin.type}" if is_source else f"resource {plugin.name} ({plugin.kind}:{plugin.driver})"
     kind = "None" if found is None else type(found).__name__

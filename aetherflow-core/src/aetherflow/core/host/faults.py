@@ -28,7 +28,7 @@ def note_place(error: BaseException, module: str = "", source: str = "") -> str:
     """
     for each in _shown(error):
         if hasattr(each, RAISED_AT):
-            return ""  # whoever noted it has told it in the message
+            return ""  # the place is in the message already
         at = _raised_at(each, module, source)
         if at is None:
             continue
@@ -139,7 +139,7 @@ def _package_of(name: str, module: str, source: str) -> str | None:
 
 
 def _shared(one: str, other: str) -> int:
-    """How many packages two modules share: distributions may have parts of one namespace."""
+    """Return the number of packages that two modules share: distributions may have parts of one namespace."""
     same = (a == b for a, b in zip(one.split("."), other.split("."), strict=False))
     return sum(1 for _ in takewhile(bool, same))
 

@@ -131,7 +131,7 @@ class _Texts(NamedTuple):
 
 @cache
 def _texts() -> _Texts:
-    """The entry points of all distributions, as text; pydantic is told if it has no plugin."""
+    """The entry points of all distributions, as text; pydantic is informed if it has no plugin."""
     found = _Texts({}, [])
     others = False
     for key, each in distributions():

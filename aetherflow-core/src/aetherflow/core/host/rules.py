@@ -53,7 +53,7 @@ class Rules(NamedTuple):
         self.locks.require(entry)
 
     def require_name(self, group: str, name: str) -> None:
-        """Raise PluginNotAllowedError for a name that the administrator's policy refuses, whoever provides it."""
+        """Raise PluginNotAllowedError for a name that the administrator's policy refuses, from any package."""
         if (why := self.refused(group, name)) is not None:
             message = f"{WORDS[group]} {shown(group, name)!r} is refused by the administrator's policy: {why}"
             raise PluginNotAllowedError(message, fix="use another one, or ask who administers this machine")

@@ -8,14 +8,14 @@ from types import FrameType
 
 SLOW_SECONDS = 5.0
 _imports: list[str] = []
-"""What the main thread imports at present."""
+"""Labels of the plugins that the main thread imports at present."""
 
 
 @contextmanager
 def watching(what: str) -> Iterator[None]:
     """While the block imports `what`, warn once that it still does, and at which line, after SLOW_SECONDS.
 
-    Ctrl-C tells it, too. The timer is that of the system, as a thread would cost each start more: it runs only in the
+    Ctrl-C reports it, too. The timer is that of the system, as a thread would cost each start more: it runs only in the
     main thread, and where nobody else has it or its signal.
     """
 

@@ -1,4 +1,4 @@
-"""Handing a run inside another one over, to whoever listens at a socket of this host, such as a worker.
+"""Hands a run inside another one over to a process that listens at a socket of this host, such as a worker.
 
 The run writes a line of JSON, `{"run": ID, "folder": PATH, "bytes": N}`, the request of N bytes, and one more byte each
 time that it is to stop; it is to be killed where the connection ends. The answer is made of pieces: a letter, a length

@@ -90,7 +90,7 @@ class _DryRun:
         except Exception as error:  # noqa: BLE001 a failing plugin or peer must not hide the answers of other steps
             message = message_with_place(error)
             fix = f" (fix: {found})" if (found := fix_of(error)) else ""
-            return Effects((), mask(f"cannot be told: {message}{fix}"))
+            return Effects((), mask(f"unknown: {message}{fix}"))
         finally:
             self._connectors.end_attempt()
         return Effects(lines, "" if lines else "the step says nothing of its effects")

@@ -64,7 +64,7 @@ class Phases:
         self._warning = self._register(beginning=True)
 
     def ended(self, status: Status) -> None:
-        """The run is recorded as ended; where the registry cannot be told, the state file is asked later on."""
+        """The run is recorded as ended; where the registry cannot be written, the state file is asked later on."""
         state = self._opened.state
         self._register(status, *state.ended(), claiming=state.steps.claims.holders(), sealed=self._sealed())
 

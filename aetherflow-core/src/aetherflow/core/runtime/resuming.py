@@ -201,13 +201,13 @@ def in_folder(folder: Path | None, command: str, here: Path | None = None) -> st
 
 
 def stands_in_no_file(run: PastRun) -> bool:
-    """True for a run without a flow file: that of `aetherflow wrap`, whoever called it."""
+    """True for a run without a flow file: that of `aetherflow wrap`."""
     by_name = Path(run.flow_path) == wrapped_path(Path(run.flow_path).parent, run.flow_id)
     return run.trigger == "wrap" or by_name
 
 
 def command_of(run: PastRun) -> str:
-    """The command line of a run; of a command that was wrapped the command itself, whoever wrapped it."""
+    """The command line of a run; of a command that was wrapped the command itself."""
     _, dashes, own = run.command.partition(" -- ") if stands_in_no_file(run) else ("", "", "")
     return own if dashes else run.command
 

@@ -1,6 +1,6 @@
 """What the retention of a project (`retention:` of its file) lets go, what it keeps, and why.
 
-It judges only the runs of its project, whoever else uses the state root, and takes none that somebody may still need:
+It judges only the runs of its project, also in a shared state root, and takes none that somebody may still need:
 one that a process executes, that needs a person as `status` counts it, that has open claims, or that is a part of such
 a run.
 """
@@ -49,7 +49,7 @@ class Kept(ReasonCode):
 
 @dataclass(slots=True)
 class Expiry:
-    """What goes and what stays of one page of the runs of a flow, the oldest first."""
+    """One page of the runs of a flow, the oldest first: those that go, and those that stay."""
 
     runs: list[PastRun] = field(default_factory=list)
     """Those that go as a whole."""
@@ -61,11 +61,11 @@ class Expiry:
 
     @property
     def all(self) -> list[PastRun]:
-        """Those of which something goes."""
+        """The runs of which something goes."""
         return [*self.runs, *self.logs, *(run for run, _ in self.workspaces)]
 
     def only(self, confirmed: Callable[[PastRun], bool]) -> "Expiry":
-        """Of what goes, that which was confirmed."""
+        """Return what goes of the confirmed runs."""
         folders = [each for each in self.workspaces if confirmed(each[0])]
         return Expiry([*filter(confirmed, self.runs)], [*filter(confirmed, self.logs)], folders, self.kept)
 
@@ -95,7 +95,7 @@ class Judge:
         self._is_ours = cache(self._is_of)
         self._whys = dict[Member, Kept]()
         self.errors: list[StateError] = []
-        """Of states that cannot be read; the others are still judged."""
+        """Errors of states that cannot be read; the others are still judged."""
         self.unread = set[Path]()
         """The states that cannot be read."""
         states = dict[Path, list[str]]()

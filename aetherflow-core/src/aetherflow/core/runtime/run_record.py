@@ -51,7 +51,7 @@ class WantedRun(NamedTuple):
 
     run_id: str
     place: Place | None = None
-    """As an earlier start of the run has told it."""
+    """As an earlier start of the run reported it."""
     flow_path: str | None = None
     """Absolute; of a flow that stands in no bundle."""
     manifest: str | None = None
@@ -210,7 +210,7 @@ class RunRecords:
                     known[run_id].append(_Known(Place(*place), flow_path, status))
             return known
 
-        with suppress(sqlite3.Error, OSError):  # without an index there is still what the runs have told
+        with suppress(sqlite3.Error, OSError):  # without an index there is still what the runs have reported
             self._known |= read_registry(self._root, select) if missing else {}
 
     def _place(self, wanted: WantedRun) -> Place | None:

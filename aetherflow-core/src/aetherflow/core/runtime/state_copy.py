@@ -2,7 +2,7 @@
 
 A run is copied in one transaction with all its rows, after its stored outputs. What is the same there already is left;
 what its source has gone on with since is replaced. Paths of states that rows name become those of the copies, and the
-chain is made anew. Nothing of the source changes, but that an older file is migrated, as by a run.
+chain is made again. Nothing of the source changes, but that an older file is migrated, as by a run.
 """
 
 import hashlib
@@ -90,7 +90,7 @@ def states_in(place: Path) -> list[Path]:
 
 
 def _is_state(path: Path) -> bool:
-    """False for a registry, a lock store, a ledger; what cannot be read may be one, and is told when it is opened."""
+    """False for a registry, a lock store, a ledger; what cannot be read may be one: an error when it is opened."""
     try:
         return read_any(path, lambda db: "step_runs" in db.tables())
     except (sqlite3.Error, OSError):

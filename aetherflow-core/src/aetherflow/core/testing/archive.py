@@ -67,7 +67,7 @@ class ArchiveSuite(ConnectorSuite):
     extracts: ClassVar[bool] = True
     """False for a driver that only packs."""
     fixed_times: ClassVar[bool] = True
-    """False for a driver that stores the times of files, whatever it is told."""
+    """False for a driver that stores the times of files, whatever the setting says."""
     test_probe_says_what_is_wrong = None  # type: ignore[assignment]  # a driver without a peer is always reached
 
     def config(self, place: Path) -> dict[str, Any]:

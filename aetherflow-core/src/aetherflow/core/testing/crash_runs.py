@@ -17,7 +17,7 @@ from aetherflow.core.testing.project import COMMAND_SECONDS, FLOW_ID, JOB_ID, Fl
 MARK = "mark "
 """Begins the name of each point that a mark makes."""
 MAX_TOLD = 5
-"""Different ends that are told before the rest is left out."""
+"""Different ends that are listed before the rest is left out."""
 Arrange = Callable[[FlowProject], None]
 ReadEffects = Callable[[FlowProject], Any]
 

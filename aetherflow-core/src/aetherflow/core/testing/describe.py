@@ -63,7 +63,7 @@ def undescribed(model: type[BaseModel]) -> list[str]:
 
 
 def unclassed(model: type[BaseModel]) -> str:
-    """What to do about fields without a class; empty if all have one."""
+    """Return the fix for fields without a class; empty if all have one."""
     fields = ", ".join(f"{model.__module__}.{model.__qualname__}: {name}" for name in asset_fields.unclassed(model))
     return fields and f"{fields}: {asset_fields.CLASS_FIX}"
 

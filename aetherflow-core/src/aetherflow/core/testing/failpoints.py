@@ -25,7 +25,7 @@ def arm(setting: str) -> None:
 
 
 class Action:
-    """What happens at the failpoints of a process, by a setting of `arm`."""
+    """Acts at the failpoints of a process, by a setting of `arm`."""
 
     def __init__(self, setting: str) -> None:
         self._head, _, self._action = setting.partition(":")

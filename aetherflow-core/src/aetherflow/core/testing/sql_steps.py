@@ -19,7 +19,7 @@ DAY = "2026-11-01T00:00:00Z"
 
 
 class SqlSteps(ConnectorSuite):
-    """Runs flows; the table `built_in` is made anew by each test. Skipped if the built-in steps are not installed."""
+    """Runs flows; the table `built_in` is made again by each test. Skipped if the built-in steps are not installed."""
 
     integer_type: ClassVar[str]
     text_type: ClassVar[str]

@@ -1,4 +1,4 @@
-"""The suite for what stands beside the steps of a run in a state backend: what is told, said, checked, removed."""
+"""The suite for what stands beside the steps of a run in a state backend: notifications, reasons, checks, removals."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -205,7 +205,7 @@ class StepSuite:
             said = project.effects()
             assert said == project.effects()
             assert snapshot(project.folder) == before, "plan() wrote something"
-            assert not any(text.startswith("cannot be told: plan() ") for text in said[step["id"]]), said[step["id"]]
+            assert not any(text.startswith("unknown: plan() ") for text in said[step["id"]]), said[step["id"]]
 
     def test_outputs_are_what_was_promised(self, project: FlowProject) -> None:
         """The outputs are JSON values, have the names known before the run, and fit the model."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MOST = 1000
 """Slots of one ledger that are looked at, the latest ones."""
 WAIT_MS = 300_000
-"""What goes on by itself with the next scheduler, or pass, is not told of before."""
+"""Grace before an interrupted slot is reported: the next scheduler or pass resumes it."""
 Kind = Literal["failed", "missed"]
 _ENDED_BADLY = frozenset({Status.FAILED, Status.INTERRUPTED, Status.UNKNOWN})
 _MAY_RUN = (SlotReason.AFTER_HEALED, SlotReason.AFTER_SETTLED)
@@ -75,7 +75,7 @@ class Need:
     @property
     def cause(self) -> str:
         """Why it has come to that, in one line."""
-        told = " (told by exit code)" if self.row.told_by else ""
+        told = " (by exit code)" if self.row.told_by else ""
         first, last = iso(self.rows[0].slot), iso(self.rows[-1].slot)
         more = f"{len(self.rows)} slots from {first} to {last}; " if len(self.rows) > 1 else ""
         why = self.row.reason or str(self.row.status)

@@ -37,7 +37,7 @@ class _Exports(LazyGroup):
 
 app = typer.Typer(
     cls=_Exports,
-    help="Let cron, systemd or Kubernetes start the items; the ledger accounts for their slots all the same.",
+    help="Let cron, systemd or Kubernetes start the items; the ledger still accounts for their slots.",
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,

@@ -61,11 +61,11 @@ def crontab(
     output: OutputOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make an item of each line that starts a command, and tell what became of every line.
+    """Make an item of each line that starts a command, and report about every line.
 
     Items do what cron did: the same shell, folder, PATH and variables, at the same times. `flock` becomes `lock`,
     `timeout` becomes `timeout_seconds`, and output that went to a log goes to the logs of the runs. What differs, and
-    what could not be carried over, is told with its line. The report goes to stderr, with --out to stdout.
+    what could not be carried over, is listed with its line. The report goes to stderr, with --out to stdout.
 
     The document starts nothing: its items have `launcher: observe` until that line is taken away.
 
@@ -97,9 +97,9 @@ def systemd(
     output: OutputOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make an item of each timer and its service, and tell what became of every line of both.
+    """Make an item of each timer and its service, and report about every line of both.
 
-    What differs, and what could not be carried over, is told with its line. The report goes to stderr, with --out to
+    What differs, and what could not be carried over, is listed with its line. The report goes to stderr, with --out to
     stdout. The document starts nothing: its items have `launcher: observe` until that line is taken away.
 
     Ends with 1 if a line was left.

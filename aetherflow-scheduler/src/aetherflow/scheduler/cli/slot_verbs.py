@@ -26,7 +26,7 @@ def hold(
     """Do not start one slot of an item until `release`, or until a time; it waits, and so does what follows it.
 
     It may be given before the slot is due. A slot that was held starts afterwards, however late it is by then;
-    calendar, blackouts, pauses, `after`, `overlap` and room decide as ever. Other slots of the item do not wait for it.
+    calendar, blackouts, pauses, `after`, `overlap` and room decide as usual. Other slots of the item don't wait for it.
     A slot that has started cannot be held. For all slots of an item see `pause`.
 
     Example: aetherflow-scheduler hold scheduler.yaml nightly --next --reason "the bank is late" --until 06:00
@@ -49,7 +49,7 @@ def skip(
     """Leave out one slot of an item: it ends SKIPPED, with the reason; what follows it is SKIPPED, too.
 
     One that waits is SKIPPED at once, any other one when its time comes; until then `release` takes it back. A slot
-    that has started cannot be skipped. `backfill` leaves it out; `run-item --slot` runs it all the same.
+    that has started cannot be skipped. `backfill` leaves it out; `run-item --slot` still runs it.
 
     Example: aetherflow-scheduler skip scheduler.yaml nightly --slot "2026-12-24 02:00" --reason "no deliveries"
     """

@@ -20,9 +20,7 @@ def machine_zone() -> str:
         name = os.path.relpath(target, os.path.realpath(root))
         if not name.startswith("..") and is_zone(name):
             return name
-    raise UsageError(
-        "the time zone of this machine cannot be told from /etc/localtime", fix="name it: --zone Europe/Berlin"
-    )
+    raise UsageError("/etc/localtime does not name the time zone of this machine", fix="name it: --zone Europe/Berlin")
 
 
 def is_zone(name: str) -> bool:

@@ -20,7 +20,7 @@ LEAST_FOR_PATTERNS = 20
 LEAST_OF_KIND = 3
 """Runs of a weekday, or of an end of the month, from which on it counts."""
 LEAST_KNOWN = 5
-"""Runs from which on an estimate is told of as what is usual."""
+"""The fewest runs for an estimate that is shown as usual."""
 RECENT = 10
 LATELY = 60
 """Runs from which it is known by how much runs differ."""

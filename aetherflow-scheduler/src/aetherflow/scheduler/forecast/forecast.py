@@ -21,7 +21,7 @@ MOST_PLAYED = 50_000
 """Slots over all nights that are played: with many slots, fewer nights are."""
 DAY_MS = 86_400_000
 LIKELY = 0.5
-"""Share of the nights in which a slot has to miss its deadline to be told of as late."""
+"""Share of the nights in which a slot must miss its deadline to be reported as late."""
 LONGER = 0.5
 """Most by which a run that goes on longer than any before is assumed to take longer still."""
 OBSERVE = "observe"

@@ -38,7 +38,7 @@ def written(found: Imported) -> str:
 def _mail(addresses: Iterable[str]) -> list[str]:
     told = ", ".join(scalar(each) for each in addresses)
     return [
-        "Cron mailed what commands printed. To be told of failures, with a resource `mail` of the project file:",
+        "Cron mailed what commands printed. To get mails about failures, with a resource `mail` of the project file:",
         "notify:",
         f"  - {{to: mail, recipients: [{told}]}}",
     ]

@@ -59,7 +59,7 @@ class Difference(ReasonCode):
     FAILS = "fails_silently", "has to succeed: `-` before the command let it fail"
     SPECIFIER = "specifier", "{text!r} has a specifier or prefix of systemd: write what it stands for"
     RESTART = "restart", "write `retry: {{max_attempts: 3}}` for an item that is to be started again"
-    FAILURE = "on_failure", "write a rule of `notify` for what is to be told of a failure"
+    FAILURE = "on_failure", "write a rule of `notify` for failures"
     HARDENING = (
         "unit_setting",
         "belongs to a unit of systemd: set it for the service of the scheduler, if all items need it",

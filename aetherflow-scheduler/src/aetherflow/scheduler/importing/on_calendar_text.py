@@ -76,7 +76,7 @@ def _instants(year: str, parts: tuple[frozenset[int], ...]) -> tuple[dt.datetime
     if not year.isdigit() or len(months) != 1 or len(days) != 1:
         raise NoCronError("it names years")
     try:
-        day = dt.datetime(int(year), next(iter(months)), next(iter(days)))  # noqa: DTZ001 its zone is told apart
+        day = dt.datetime(int(year), next(iter(months)), next(iter(days)))  # noqa: DTZ001 its zone is separate
     except ValueError:
         raise NoCronError("there is no such day") from None
     return tuple(day.replace(hour=hour, minute=minute) for hour in sorted(hours) for minute in sorted(minutes))

@@ -238,7 +238,7 @@ def _register(app: "Celery", worker: Worker) -> None:
 
 
 def _with_output(outcome: Outcome, log: Path) -> Outcome:
-    """The result of a run inside another one, with the last of what it told, for the log of the step around."""
+    """The result of a run inside another one, with its last output, for the log of the step around."""
     if outcome.summary is None:
         return outcome
     with log.open("rb") as file:

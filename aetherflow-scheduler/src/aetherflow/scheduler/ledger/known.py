@@ -1,6 +1,6 @@
 """Which schedules there are, and where their ledgers are: `aetherflow status` finds them by it.
 
-Whoever starts slots writes it down in a small file each below the state root. A ledger in a server says it itself.
+Commands that start slots note it in a small file each below the state root. A ledger in a server says it itself.
 """
 
 import contextlib

@@ -47,7 +47,7 @@ class SlotRow(NamedTuple):
     """`exit_code` where the state of its run could not be asked."""
     flow_id: str | None
     state_path: str | None
-    """Where its run is recorded, as far as the run has told."""
+    """Where its run is recorded, as far as the run has reported it."""
 
     @property
     def given(self) -> dict[str, str]:
@@ -62,7 +62,7 @@ class SlotRow(NamedTuple):
     @property
     def shown(self) -> str:
         """Its status for people, with the reason."""
-        told = ", told by exit code" if self.told_by else ""
+        told = ", by exit code" if self.told_by else ""
         return f"{self.status}{told}" + (f", {self.reason}" if self.reason else "")
 
     @property

@@ -10,7 +10,7 @@ Schema 3 holds what 1.1 and the versions after it need, so that a ledger is migr
 Not written yet: `journal.chain`, the hash chain of the journal.
 
 `slots.told_by` is `exit_code` where the state of the run could not be asked; `slots.flow_id` and `slots.state_path` say
-where the run is recorded, as far as it has told.
+where the run is recorded, as far as it has reported that.
 """
 
 import re
@@ -190,7 +190,7 @@ def prepare_schema(connection: durable.Database, path: Path, living: Living, *, 
 def _add_index(connection: durable.Database) -> None:
     """Add the index that finds the slot of a run, to ledgers of before it, too.
 
-    The schema keeps its number: whoever does not know the index, of 1.1 or SQLite itself, keeps it as it has to be.
+    The schema keeps its number: a version that does not know the index, of 1.1 or SQLite itself, keeps it up to date.
     """
     added = "SELECT 1 FROM meta WHERE name='slots_of_run'"
     if connection.execute(added).fetchone() is not None:
@@ -237,5 +237,5 @@ def no_ledger(path: Path) -> StateError:
 
 
 _OWN_NAME = re.compile(r"scheduler/.+-[0-9a-f]{8}\.sqlite")
-"""Where a ledger is whose document names no place."""
+"""The place of a ledger whose document names none."""
 _OWNERS = "SELECT name, kind, pid, host FROM owners"

@@ -152,7 +152,7 @@ class Slots:
         """Insert slots with their verdicts; returns the verdicts of new slots.
 
         A slot that is known stays as it is. One that was missed at a time which now lies ahead, by a clock that went
-        back since, is decided anew: nothing has run.
+        back since, is decided again: nothing has run.
         """
         now = self.ledger.clock.now_ms()
         given = json.dumps(dict(params or {}), ensure_ascii=False, default=str)

@@ -132,7 +132,7 @@ class Scheduler:
             self._fault = None
 
     def _live(self) -> None:
-        """Tell whoever watches this process that it goes on, and how."""
+        """Report to the watcher of this process that it continues, and how."""
         self._supervisor.alive(self.clock.monotonic())
         role = "stands by" if self._planner is None else f"leads, {len(self._dispatcher.live)} runs"
         self._supervisor.status(role if self._fault is None else f"{role}; the ledger cannot be written")
@@ -251,7 +251,7 @@ class Scheduler:
         self._schedule = found
         self._dispatcher.use(found)
         if self._planner is not None:
-            self._planner = None  # should the next line fail: it is made anew in the next pass
+            self._planner = None  # should the next line fail: it is made again in the next pass
             self._planner = self._synced()
         enabled = sum(item.spec.enabled for item in found.items)
         self._events.info("reloaded", f"{found.path} was read again: {enabled} items", items=enabled)

@@ -112,7 +112,7 @@ class Session:
         self._notifier.begin(self.schedule)
 
     def tell(self) -> None:
-        """Let be told what is to be told."""
+        """Start the sender of notifications."""
         self._notifier.look(self.schedule)
 
     def wait_for_sender(self) -> None:
@@ -149,7 +149,7 @@ def session(
 ) -> Iterator[Session]:
     """Enter the ledger of a schedule as `kind` for a `with` block; signals become requests to stop.
 
-    `stopped` is the reason recorded for slots that a signal interrupts. `waits`: whoever started this process ends what
+    `stopped` is the reason recorded for slots that a signal interrupts. `waits`: the starter of this process ends what
     it leaves behind, so that a sender is given some time first.
     """
     told = events or events_for(schedule.path.parent, quiet=quiet)

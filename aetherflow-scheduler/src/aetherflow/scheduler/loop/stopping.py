@@ -46,7 +46,7 @@ class StopRequest:
                 self.stop(number)
 
         numbers = [signal.SIGINT, signal.SIGTERM]
-        # HUP ignored from the start means nohup; one that reloads is heard all the same
+        # HUP ignored from the start means nohup; one that reloads is still heard
         if reloads or signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             numbers.append(signal.SIGHUP)
         before = {number: signal.signal(number, handler) for number in numbers}

@@ -11,7 +11,7 @@ _SHARE: Final = 3
 
 
 class Supervisor:
-    """What has started this process and wants to hear of it; where nothing has, nobody is told.
+    """The service manager that has started this process and listens; without one, nothing is sent.
 
     The variables are taken out of the environment: what a run starts must not speak for the scheduler.
     """
@@ -53,5 +53,5 @@ class Supervisor:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to:
                 to.setblocking(False)  # a scheduler waits for nobody who does not read
                 to.sendto(line.encode(), path)
-        except OSError:  # whoever does not hear it judges by its own clock
+        except OSError:  # a supervisor that misses it judges by its own clock
             return

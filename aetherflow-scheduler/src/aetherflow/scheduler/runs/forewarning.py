@@ -35,7 +35,7 @@ def told_of(found: Forecast, each: ForecastSlot, shown: Callable[[int], str]) ->
 
 
 class Forewarning:
-    """Looks from time to time whether a slot will miss its deadline; it is told of once."""
+    """Looks from time to time whether a slot will miss its deadline; it is reported once."""
 
     def __init__(self, ledger: "Ledger") -> None:
         self._ledger = ledger
@@ -45,7 +45,7 @@ class Forewarning:
     def look(self, schedule: "Schedule", events: Events) -> None:
         """Write what is new into the outbox, and an event for each. Does nothing for ten minutes after a look.
 
-        Only the next slot of an item is told of, and only if enough runs are known of it.
+        Only the next slot of an item is reported, and only if enough runs are known of it.
         """
         if not any(item.spec.enabled and (item.deadline or item.spec.late_after_seconds) for item in schedule.items):
             return
@@ -72,7 +72,7 @@ class Forewarning:
             events.warning("late", f"{item} {slot}: {told}", item=item, slot=slot)
 
     def _is_known(self, each: ForecastSlot, now: int) -> bool:
-        """Whether it was told of, or is late already."""
+        """Whether it was reported, or is late already."""
         if each.late_at is None or each.late_at <= now:
             return True
         query = "SELECT 1 FROM outbox WHERE item=? AND slot=? AND event='late'"

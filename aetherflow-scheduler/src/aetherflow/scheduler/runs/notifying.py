@@ -59,7 +59,7 @@ class Notifier:
                 self._ledger.db.execute("UPDATE outbox SET done_at=at WHERE done_at IS NULL")
 
     def wait(self) -> None:
-        """Give the sender some time, where whoever started this process ends all that is left of it."""
+        """Give the sender some time, where the starter of this process ends all that is left of it."""
         if self._sender is not None:
             from aetherflow.core.embedding import durable
 
@@ -68,7 +68,7 @@ class Notifier:
     def _start(self, schedule: "Schedule", *, new: bool) -> None:
         from aetherflow.core.embedding import is_needed, start_sender
 
-        with suppress(Exception):  # no slot depends on it: whoever comes next sends it
+        with suppress(Exception):  # no slot depends on it: the next command sends it
             request = send_request_of(schedule, self._since)
             if new or is_needed(request):
                 self._sender = start_sender(request, os.environ)

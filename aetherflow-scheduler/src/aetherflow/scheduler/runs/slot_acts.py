@@ -134,7 +134,7 @@ class _Asked:
             fix = f"what is held: {self._status}"
             raise UsageError(f"the slot {iso(at)} of {self._item.id} is neither held nor to be skipped", fix=fix)
         if row is not None and row.status == Status.SKIPPED:
-            fix = f"to run it all the same: {_run_item(self._schedule, row)}"
+            fix = f"to run it anyway: {_run_item(self._schedule, row)}"
             raise UsageError(f"the slot {iso(at)} of {self._item.id} has ended: {row.shown}", fix=fix)
 
     def _require_enabled(self) -> None:

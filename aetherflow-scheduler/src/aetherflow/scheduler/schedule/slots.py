@@ -65,7 +65,7 @@ def may_be_late(item: "Item") -> bool:
 
 
 def late_at(item: "Item", slot: int) -> tuple[int, str] | None:
-    """The instant (epoch ms) from which a slot that has not ended is late, and how that is told; None if never."""
+    """The instant (epoch ms) from which a slot that has not ended is late, and the text for that; None if never."""
     spec = item.spec
     if item.deadline is not None:
         at = item.deadline.after(from_ms(slot), item.zone)

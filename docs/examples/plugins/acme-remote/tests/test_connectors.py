@@ -81,7 +81,7 @@ class TestFtpWithTls(TestFtp):
         return {"timeout_seconds": 5, "ca_file": self.ca_file}
 
     def test_a_certificate_that_nobody_vouches_for_is_refused(self, place: Path) -> None:
-        """Before the password is told."""
+        """Before the password is sent."""
         init = ConnectorInit("peer", "acme_remote", "ftp", self.config(place), {"timeout_seconds": 5})
         with Ftp(init) as peer, pytest.raises(ConnectorError, match="certificate verify failed"):
             peer.probe()

@@ -128,7 +128,7 @@ class FileDatabase(SqliteDatabase):
         """A connection to a file that exists, and is the expected one."""
         # SQLite does not tell which file it opened: it is the expected one if the name leads to it before and after
         identity = _require(str(path), identity)
-        uri = f"{path.as_uri()}?mode=rw"  # a file that was removed since is not made anew
+        uri = f"{path.as_uri()}?mode=rw"  # a file that was removed since is not made again
         connection = sqlite3.connect(
             uri, uri=True, timeout=busy_seconds, isolation_level=None, check_same_thread=False, factory=cls
         )

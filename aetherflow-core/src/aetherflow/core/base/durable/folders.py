@@ -59,7 +59,7 @@ def clear(folder: Path, names: Iterable[str], *, sync: bool = True) -> tuple[int
 
 
 def _clear(around: int, name: str) -> tuple[int, int]:
-    """The same of one name, with as few calls as can be: thousands of runs have a folder each."""
+    """Delete one name, with as few calls as possible: thousands of runs have a folder each."""
     try:
         facts = os.lstat(name, dir_fd=around)
     except FileNotFoundError:

@@ -1,8 +1,8 @@
 """A folder that is held open, in which names are made, replaced and removed: nobody can exchange what leads to it.
 
-A path is looked at when it is allowed, and used later. Meanwhile whoever may write one of its folders could put a link
-in the place of another one. So a link on the way is followed only if root or the user who runs has made it, and all
-effects below happen in the folder that was opened.
+A path is looked at when it is allowed, and used later. Until then others who may write one of its folders could
+put a link in the place of another one. So a link on the way is followed only if root or the user who runs has made it,
+and all effects below happen in the folder that was opened.
 """
 
 import contextlib

@@ -193,7 +193,7 @@ def in_server(path: Path | str) -> bool:
 
 
 def server_at(path: Path) -> StoreServer | None:
-    """The server that a path names; None for a file. StateError for one that this process was not told of."""
+    """The server that a path names; None for a file. StateError for one that this process does not know."""
     name = str(path)
     if not in_server(name):
         return None

@@ -179,7 +179,7 @@ class SqlConnector(ConnectorBase[ConfigT, OptionsT], ABC):
     ConnectorError of one line that names the resource, with the driver's error as its cause and a `fix`. What a session
     holds (temporary tables, SET) may be gone with the next call. `probe` asks by `ping`, unless it is overridden.
 
-    What the database can do beyond this is told by capabilities: CsvSource, JsonSource, ArrowSource, LeanSource,
+    Capabilities say what the database can do beyond this: CsvSource, JsonSource, ArrowSource, LeanSource,
     ScriptRunner, BulkLoader, TableMaker, LateDatabase. A connector has one by having its method.
     """
 

@@ -105,7 +105,7 @@ class Renewal:
             self._lose(hold, reason)
 
     def _write(self, holds: Sequence[Hold]) -> list[tuple[Hold, Reason]]:
-        self._store.require()  # all of them: the second connection would make a lost log anew
+        self._store.require()  # all of them: the second connection would make a lost log again
         if self._db is None or self._table is None:
             self._db, self._table = self._open_table()
         ended = []
@@ -129,7 +129,7 @@ class Renewal:
         for hold in holds:
             hold.renew_mono = now + max(1, min(hold.ttl_ms // 10, 1000))
         log.warning("%d lock(s) could not be renewed, trying again: %s", len(holds), error)
-        if isinstance(error, durable.ReplacedFileError):  # whoever makes the file anew may take the same keys at once
+        if isinstance(error, durable.ReplacedFileError):  # a new file may grant the same keys at once
             return [(hold, said(LostReason.GONE, error=error)) for hold in holds]
         late = said(LostReason.NOT_RENEWED, error=error)
         return [(hold, late) for hold in holds if now >= hold.expires_mono]

@@ -41,7 +41,7 @@ class ResolverSizeError(ResolverError):
 
 
 class Room:
-    """How many bytes templates may still make for one step: a short flow could ask for any number of copies."""
+    """The bytes that templates may still make for one step: a short flow could ask for any number of copies."""
 
     left = STEP_BYTES
 

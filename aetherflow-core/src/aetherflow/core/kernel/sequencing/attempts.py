@@ -1,4 +1,4 @@
-"""The start and the end of attempts: what is told of them, and what is recorded."""
+"""The start and the end of attempts: their events and their records."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -51,7 +51,7 @@ class Begun:
         self.trace = trace
         self.began = began
         self.told = False
-        """Whether its end was told."""
+        """Whether its end was emitted."""
 
 
 class Attempts:

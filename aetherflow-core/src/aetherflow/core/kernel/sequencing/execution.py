@@ -36,7 +36,7 @@ class StepFailedError(Exception):
         self.item = ""
         """Description of the failed item of a `for_each`, for messages; empty if there is none."""
         self.note = ""
-        """What is to be told after the message."""
+        """The text after the message."""
         self.items: tuple[str, ...] = ()
         """Names of the failed items of a `for_each`."""
         self.step = step

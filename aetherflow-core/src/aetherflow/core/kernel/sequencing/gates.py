@@ -9,7 +9,7 @@ from aetherflow.core.kernel.yaml.flow import JobSpec
 
 
 def blocked_by(job: JobSpec, statuses: Mapping[str, Status], left_out: Collection[str] = ()) -> str | None:
-    """The first dependency that blocks the job, or None; jobs that this run was told to leave out do not count.
+    """The first dependency that blocks the job, or None; jobs that this run leaves out do not count.
 
     One that is not SUCCESS blocks, a SKIPPED one as `on_dependency_skipped` says.
     """

@@ -177,7 +177,7 @@ class StepRunner:
         return StepTurn(self.attempts, first, follow)
 
     def concluded(self, turn: StepTurn, end: Callable[[], Done]) -> Done:
-        """What `end` gives. An end that is not good, which it raises, is recorded; both are told."""
+        """Return what `end` gives. A failure, which it raises, is recorded; both are emitted."""
         services = self.services
         cause: BaseException | None = None
         try:

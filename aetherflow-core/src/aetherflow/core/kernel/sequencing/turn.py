@@ -2,7 +2,7 @@
 
 To wake a thread costs up to a sixth of a durable commit, and a run that waits for each of its steps wakes two per
 step. So its thread is woken when something is to be decided: an attempt failed or was ended by force, the run is being
-stopped, a lock is lost, or the next step needs more than a start; and where somebody is to be told in that thread.
+stopped, a lock is lost, or the next step needs more than a start; and where an event belongs to that thread.
 """
 
 from collections.abc import Callable

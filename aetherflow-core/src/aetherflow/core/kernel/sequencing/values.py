@@ -66,7 +66,7 @@ class StepValues:
         """Whether a list of `for_each` holds a secret and must not be stored; warns if so."""
         found = bool(self._secret_keys({"items": items}))
         if found:
-            self._warn(key, "for_each holds a secret: the list is not stored; a resumed run makes it anew")
+            self._warn(key, "for_each holds a secret: the list is not stored; a resumed run makes it again")
         return found
 
     def _warn(self, key: StepKey, message: str) -> None:

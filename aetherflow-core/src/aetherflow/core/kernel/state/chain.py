@@ -128,7 +128,7 @@ def add_head(
 
 
 def add_heads(db: durable.Database, event: str, flow_id: str, runs: Iterable[tuple[str, int, str, str]]) -> str:
-    """The same for several runs: id, generation, head and facts of each; returns the chain of the last row."""
+    """Write rows of `heads` for several runs: id, generation, head and facts of each; returns the chain of the last."""
     db.await_turn("heads")  # as late as can be: other runs that end wait for it
     last, at, rows = db.execute("SELECT chain FROM heads ORDER BY seq DESC LIMIT 1").fetchone(), db.now_ms(), []
     chain = last[0] if last else ""

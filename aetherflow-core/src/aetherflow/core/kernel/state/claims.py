@@ -1,6 +1,6 @@
 """Claims of a run: what it took from the world, final once the outermost run has ended well and whole.
 
-A key has at most one open claim, whoever comes; the unique index of the table decides between two that come at once,
+A key has at most one open claim; the unique index of the table decides between two that come at once,
 and what an attempt has read of the ledger has to be there still when its claims are committed.
 A run that takes a claim over holds the lock of the run that had it, and that of the outermost run around that one,
 while it commits; a resume looks for lost claims after it has its lock: so one of the two sees the other.
@@ -288,7 +288,7 @@ def mark_of(run_id: str, at: int) -> str:
 
 
 def told_of(staged: Iterable[StagedClaim]) -> Iterator[dict[str, Any]]:
-    """What is told of claims: one entry for each ledger and run that they were taken from."""
+    """The journal's entries about claims: one for each ledger and run that they were taken from."""
 
     def place(claim: StagedClaim) -> tuple[str, str]:
         return claim.namespace, claim.taken_from or ""

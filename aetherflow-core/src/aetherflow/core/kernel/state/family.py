@@ -73,7 +73,7 @@ def family_of(outermost: Member) -> Family:
 
 
 def families_of(outermost: Iterable[Member]) -> dict[Member, Family]:
-    """The same for each of these runs, with a statement for many of a flow: a server is far."""
+    """Return the family of each of these runs, with one statement for many runs of a flow: a server is far."""
     started: dict[Member, list[tuple[StepKey, Member]]] = {each: [] for each in outermost}
     first = level = list(started)
     while level:
@@ -140,7 +140,7 @@ def _read(path: Path, query: Callable[[durable.Database], T]) -> T:
 
 def _started(parents: Iterable[Member], db: durable.Database) -> list[tuple[Member, StepKey, Member]]:
     if not db.schema_version():
-        return []  # whoever was about to create it was killed
+        return []  # its creator was killed
     latest: dict[tuple[Member, StepKey], dict[str, Member]] = {}
     for flow_id, same in by_flow(parents).items():
         for these, values in among(same, flow_id):

@@ -55,7 +55,7 @@ class Heartbeat:
         connection: durable.Database | None = None
         try:
             while not self._stop.wait(INTERVAL_SECONDS):
-                # a missed beat harms nobody; what really fails is told by the next transition of the run itself
+                # a missed beat harms nobody; the next transition of the run itself reports a real failure
                 with contextlib.suppress(sqlite3.Error, OSError, durable.ReplacedFileError):
                     connection = connection or self._state.again(busy_seconds=INTERVAL_SECONDS)
                     self.beat(connection)

@@ -1,6 +1,6 @@
 """The outbox of runs: a row with each transition that a person may have to know, in its transaction.
 
-A row is a fact and addresses nobody: who is notified, and when, is decided by whoever takes it (`runtime.sending`).
+A row is a fact and addresses nobody: the sender decides about receivers and times (`runtime.sending`).
 """
 
 import hashlib
@@ -128,7 +128,7 @@ def has_open(db: durable.Database) -> bool:
 
 
 def mark_taken(db: durable.Database, ids: Iterable[str]) -> None:
-    """Note that rows are taken: whoever sends them has them in a file of its own."""
+    """Note that rows are taken: their sender has them in a file of its own."""
     with durable.transaction(db, "outbox taken"):
         db.executemany("UPDATE outbox SET done_at=? WHERE id=?", [(db.now_ms(), each) for each in ids])
 
@@ -150,7 +150,7 @@ def _write(unit: "Unit", event: str, series: str, detail: dict[str, Any], at: in
 
 
 def _time_of_next(unit: "Unit") -> int:
-    """Now; where the clock was set back since the last row of the flow, right behind that: rows are told in order."""
+    """Now; where the clock was set back since the last row of the flow, right behind that: rows are sent in order."""
     last = unit.db.execute(
         "SELECT at FROM outbox WHERE flow_id=? ORDER BY seq DESC LIMIT 1", (unit.flow_id,)
     ).fetchone()

@@ -40,7 +40,7 @@ _FOLLOWING = f"""SELECT run_id FROM runs {BY_START} WHERE flow_id=? AND started_
 
 @dataclass(slots=True)
 class Freed:
-    """What was removed at once."""
+    """The runs that were removed at once, and numbers of rows, files and bytes."""
 
     runs: list[PastRun] = field(default_factory=list)
     rows: int = 0
@@ -60,7 +60,7 @@ def oldest_runs(
 ) -> Iterator[list[PastRun]]:
     """Runs of a flow, the oldest first, but for its last `keep_last`; each page is read when it is asked for.
 
-    Those that were started before `before` (epoch milliseconds), and none that starts meanwhile. Raises StateError.
+    Those that were started before `before` (epoch milliseconds), and none that starts later. Raises StateError.
     """
     query = f"SELECT started_at, run_id FROM runs {BY_START} WHERE flow_id=? ORDER BY {NEWEST_FIRST} LIMIT 1 OFFSET ?"  # noqa: S608
     limit, at, run_id, last, full = _NEVER if before is None else before, -_NEVER, "", (-_NEVER, ""), True

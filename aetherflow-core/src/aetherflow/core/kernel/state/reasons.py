@@ -30,7 +30,7 @@ class StateReason(ReasonCode):
     """As NO_DATA, if the earlier step gave no reason."""
     ITEMS_SKIPPED = "items_skipped", "all {count} items were skipped"
     ITEMS_TOLD = "items_told", "{count} of {total} items: {name}: {why}"
-    """A repeated step of which items that are SUCCESS have told something; the first is quoted."""
+    """A repeated step whose items warned and are SUCCESS; the first warning is quoted."""
     QUARANTINED = "items_quarantined", "warning: {count} of {total} items in quarantine: {names}"
     """A repeated step that is SUCCESS but for items that were set aside."""
     VERIFIED = "verified", "verified"

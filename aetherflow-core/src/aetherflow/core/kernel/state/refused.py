@@ -110,7 +110,7 @@ def healer_of(db: durable.Database, refused_id: int, at: int) -> tuple[str, str,
 
 
 def refusal_rows_taken(root: Path, ids: Iterable[str]) -> None:
-    """Remove rows of the outbox: whoever tells them has them in a file of its own. Raises sqlite3.Error, OSError."""
+    """Remove rows of the outbox: their sender has them in a file of its own. Raises sqlite3.Error, OSError."""
     with changing(root, "outbox taken") as db:
         db.executemany("DELETE FROM outbox WHERE id=?", [(each,) for each in ids])
 

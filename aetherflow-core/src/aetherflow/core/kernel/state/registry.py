@@ -3,7 +3,7 @@
 Where the state root names a server it is a schema there; one that cannot be reached is a StateError.
 
 An index of runs, not a record: what it says of them is also in the state files. A run registers itself before its
-first row is written, and again when it has ended; a registry that is missing or damaged is built anew from the state
+first row is written, and again when it has ended; a registry that is missing or damaged is built again from the state
 files under the state root. A row that says RUNNING may be behind: its state file decides.
 
 What stands only here are starts that were refused before their state was opened (refused.py). Older engines read the

@@ -133,7 +133,7 @@ def change_after(
 ) -> None:
     """Change the registry by what `look_up` finds in states, while no transaction is open: those may be far, or hang.
 
-    Where others have changed the registry since, it is looked up again; at last the change is made all the same, with
+    Where others have changed the registry since, it is looked up again; at last the change is still made, with
     False. Raises sqlite3.Error, OSError.
     """
     with closing(open_registry(root)) as db:

@@ -20,7 +20,7 @@ _TABLES_OF_2 = (
     """CREATE TABLE forgotten (
         flow_id TEXT NOT NULL, run_id TEXT NOT NULL, state_path TEXT NOT NULL, status TEXT, actor TEXT NOT NULL,
         host TEXT NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL) STRICT""",
-    # of refused starts, until they are taken to be told
+    # of refused starts, until a sender takes them
     """CREATE TABLE outbox (id TEXT PRIMARY KEY, detail TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID, STRICT""",
     # when runs ended, and what their states and logs were then: registry_chain.py
     """CREATE TABLE heads (

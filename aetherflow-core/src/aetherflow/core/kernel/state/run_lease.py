@@ -1,7 +1,7 @@
 """Ownership of a run among all hosts that share a server: the kernel lock of this host, and a lease in the server.
 
 The lease ends by itself when its holder does not renew it. Before that, by its own monotonic clock, the holder stops
-and does nothing more to the run; what it had in hand all the same is refused by the generation of the run. A process of
+and does nothing more to the run; the generation of the run refuses what it still tries to write. A process of
 the host of a holder that was killed need not wait: it has the kernel lock of the same file.
 """
 
@@ -110,7 +110,7 @@ class RunLease(RunLock):
         lost: Callable[[], None] | None,
         kept: Callable[[float], None] | None,
     ) -> None:
-        """What is written with each renewal, called when the lease is lost, and told by when children must end."""
+        """Callbacks: with each renewal, when the lease is lost, and with the time by which children must end."""
         with self._writing:
             self._beats = beat, lost, kept
         if kept is not None:

@@ -78,7 +78,7 @@ class RunState:
     def heartbeat(
         self, progress: Callable[[], str | None], lost: Callable[[], None], kept: Callable[[float], None]
     ) -> Heartbeat:
-        """The run's sign of life, from `begin` on; `progress` is told with it.
+        """The run's sign of life, from `begin` on; `progress` goes with it.
 
         In another thread `lost` is called if the run may be another process's from now on, and `kept` with the
         monotonic time by which its children must have ended, a later one with each renewal of its lease.
@@ -134,7 +134,7 @@ class RunState:
                 insert(unit.db, "runs", {**unit.key, **entered, "started_at": at})
             else:
                 ended = dict.fromkeys(("finished_at", "error", "reason", "reason_code", "progress"))
-                if facts.outermost is None:  # resumed by hand: it belongs to the run around it all the same
+                if facts.outermost is None:  # resumed by hand: it still belongs to the run around it
                     del entered["outermost"]
                 update(unit.db, "runs", {**entered, **ended}, unit.key)
                 from aetherflow.core.kernel.state.acts import end_acts

@@ -10,8 +10,8 @@ Schema 3 holds what 1.1 and the versions after it need, so that a state is migra
 - `step_runs.label`: the name of an item for people; its key stays what it is.
 - `acts`: what persons did to a run: `ack`, `resolve`, with name, host, reason and end.
 - `runs.progress`: what the step that runs has reported last, as JSON; written with the heartbeat.
-- `outbox`: what is to be told of a run, written with the transition; `series` is equal for the runs of a flow with the
-  same parameters; `done_at` is when it was taken to be told.
+- `outbox`: facts about a run to be sent, written with the transition; `series` is equal for the runs of a flow with the
+  same parameters; `done_at` is when a sender took it.
 - `journal.chain` and `heads`: the hash chain of a run's journal, and that of the ends of all runs (`chain.py`).
 
 Not written yet:

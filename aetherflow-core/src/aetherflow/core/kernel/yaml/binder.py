@@ -148,7 +148,7 @@ _WRITE = {
     "union_tag_invalid": "set {discriminator} to one of {expected_tags}",
     "union_tag_not_found": "add the key {discriminator}",
 }
-"""What to do about a kind of error of pydantic, with its context."""
+"""The fix for each kind of error of pydantic; its context is filled in."""
 
 
 def _value_fix(item: Any, model: type[BaseModel], loc: DocPath) -> str:

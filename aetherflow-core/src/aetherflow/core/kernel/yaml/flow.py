@@ -125,7 +125,7 @@ class StepSpec(SpecModel):
     description: str | None = Field(None, description="For readers")
     inputs: dict[str, Any] = Field({}, description="Inputs of the step; strings may hold templates")
     outputs: dict[str, Any] = Field({}, description="Job output key to template, rendered after the step")
-    # told apart by form, so that a mistake in a map is not reported as a missing list and a missing text, too
+    # chosen by form, so that a mistake in a map is not reported as a missing list and a missing text, too
     for_each: Annotated[
         Annotated[str, Tag("text")]
         | Annotated[list[Any], Tag("list")]

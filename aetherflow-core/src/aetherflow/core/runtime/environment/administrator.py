@@ -119,7 +119,7 @@ def administrator() -> Administrator | None:
 
 
 def forget() -> None:
-    """Let the policy be read anew, and who belongs to the groups that it trusts; until then it trusts none."""
+    """Let the policy be read again, and who belongs to the groups that it trusts; until then it trusts none."""
     _read.cache_clear()
     _trust(set(), set())
 

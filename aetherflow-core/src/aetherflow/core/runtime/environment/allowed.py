@@ -77,7 +77,7 @@ def hooks_for(
 
 
 def _by_distribution(skipped: Iterable[PluginEntry]) -> Iterator[str]:
-    """A text for each distribution: whoever is told of its code is told once, however many hooks it has."""
+    """A text for each distribution: its code is reported once, however many hooks it has."""
     for distribution, entries in groupby(skipped, lambda entry: entry.distribution):
         first, *others = entries
         names = ", ".join(entry.name for entry in (first, *others))

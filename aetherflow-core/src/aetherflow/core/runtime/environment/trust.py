@@ -16,7 +16,7 @@ from aetherflow.core.base.problems import Problem, Severity
 def require(path: Path, decides: str) -> Path:
     """The path without links, of a file that decides about code, secrets or rules; SpecError if others may write it.
 
-    `decides` says in messages what the file decides. A file that does not exist is left to whoever opens it.
+    `decides` says in messages what the file decides. A file that does not exist is left to the code that opens it.
     """
     judged = judge(path)
     if judged.faults:
@@ -57,7 +57,7 @@ def _below(folder: Path, decides: str, seen: set[Path]) -> Iterator[Problem]:
         with os.scandir(folder) as entries:
             found = sorted((each for each in entries if not each.name.startswith((".", "__pycache__"))), key=_name)
     except OSError:
-        return  # whoever uses the folder will fail as well, and say why
+        return  # a use of the folder will fail as well, and say why
     for entry in found:
         facts, path = entry.stat(follow_symlinks=False), Path(entry.path)
         # what is in a trusted folder was put there by its owner: most entries need no walk of their own

@@ -41,7 +41,7 @@ class HookObserver:
         frames = note_place(error)
         message = (
             f"hook {name} failed in {hook}: {type(error).__name__}: {error}{place_of(error)}; the run goes on, further "
-            "failures of this plugin are not told"
+            "failures of this plugin are not reported"
         )
         self._events.emit("log", level="WARNING", logger="aetherflow.hooks", message=message)
         if frames:  # for the authors of the plugin

@@ -34,7 +34,7 @@ def hooks_of_run(snapshot: Snapshot) -> Hooks | None:
             raise UsageError(message, fix=f"switch it off, or: {install_command('otel')}")
         found = joined(found, spans)
     if found is not None:
-        found.require(CALL_STEP)  # told before anything runs, not by the first step
+        found.require(CALL_STEP)  # reported before anything runs, not by the first step
     return found
 
 

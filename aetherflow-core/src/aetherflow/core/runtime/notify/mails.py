@@ -66,7 +66,7 @@ def build(
     max_bytes: int | None = None,
     page_of: MakesPage | None = None,
 ) -> EmailMessage:
-    """The mail: the same headers whenever it is built anew."""
+    """The mail: the same headers whenever it is built again."""
     mail = EmailMessage(policy=POLICY)
     domain = _wire(getaddresses([sender])[0][1]).rpartition("@")[2]
     mail["From"] = sender

@@ -1,6 +1,6 @@
 """What receivers over HTTP read: Slack, Mattermost, Teams, ntfy, a ping, any other one.
 
-Text of strangers stands only where the receiver shows it letter by letter, or with its markup escaped.
+Third-party text is put only where the receiver shows it letter by letter, or with its markup escaped.
 """
 
 import re

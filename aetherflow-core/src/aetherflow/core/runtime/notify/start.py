@@ -1,4 +1,4 @@
-"""Starts a sender on its own: for whoever has written a row into an outbox, or has come by."""
+"""Starts a sender in a session of its own, after a row was written into an outbox or by any later command."""
 
 import json
 import os
@@ -55,7 +55,7 @@ def _plain(value: object) -> object:
 
 
 LOG_BYTES = 1 << 20
-"""Size from which on the log of the senders is begun anew."""
+"""Size from which on the log of the senders is begun again."""
 
 
 def book_of(root: Path) -> Path:

@@ -182,7 +182,7 @@ def span(length: dt.timedelta) -> str:
     return " ".join(filter(None, (f"{hours} h" if hours else "", f"{minutes} min" if minutes or not hours else "")))
 
 
-# What strangers may have put into it
+# Third-party text in it
 
 
 def harmless(text: str) -> str:

@@ -48,7 +48,7 @@ def received(by: socket.socket, size: int) -> bytes | None:
 
 
 def next_message(by: socket.socket) -> ForkMessage | None:
-    """A request, with its streams and who is told what becomes of it; None if the other side is gone."""
+    """A request, with its streams and the channel for its result; None if the other side is gone."""
     try:
         head, descriptors, _, _ = socket.recv_fds(by, LENGTH.size, DESCRIPTORS)
     except ConnectionError:

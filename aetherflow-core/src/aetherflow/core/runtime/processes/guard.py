@@ -60,7 +60,7 @@ class Guard:
                 self._tell(f"del {group}")
 
     def keep_until(self, deadline: float) -> None:
-        """The children must not live longer than to this monotonic time, unless a later one is told before."""
+        """The children must not live longer than to this monotonic time, unless a later one is set before."""
         with self._lock:
             self._until = deadline
             self._tell(f"until {deadline}")

@@ -11,7 +11,7 @@ reads lines:
     mark MARK          the mark in the environment of every child
     add GROUP [BIRTH]  a process group of the run, and the start time of its leader
     del GROUP          the group has ended
-    until TIME         by this monotonic time the processes must have been ended, unless a later one is told before
+    until TIME         by this monotonic time the processes must have been ended, unless a later one is set before
     end                the run has ended; nothing is left
 
 The end of the pipe without `end` means that the runner is dead. It comes only after every child that is being started
@@ -218,7 +218,7 @@ def _group_of(pid: int) -> int:
 def listen(pipe: int, lag: float) -> "tuple[str, dict[int, str]] | None":
     """Read the pipe to its end; returns the mark and the groups, or None if the run has ended properly.
 
-    Meanwhile end what is there `lag` seconds after the time that was told.
+    Meanwhile end what is there `lag` seconds after the time that was set.
     """
     mark, rest = "", b""
     groups: dict[int, str] = {}

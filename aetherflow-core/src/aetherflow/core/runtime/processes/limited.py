@@ -42,7 +42,7 @@ class LimitedCall:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """None of the run's variables: code that reads strangers' files is given no secrets."""
+        """None of the run's variables: code that reads third-party files is given no secrets."""
         return {name: os.environ[name] for name in _LIBRARY_PATHS if name in os.environ}
 
     @contextmanager

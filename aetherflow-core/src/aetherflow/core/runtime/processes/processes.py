@@ -104,7 +104,7 @@ class Processes:
                 self._guard.remove(pid)
 
     def keep_until(self, deadline: float) -> None:
-        """Let the guard end all children at this monotonic time, unless a later one is told before."""
+        """Let the guard end all children at this monotonic time, unless a later one is set before."""
         self._guard.keep_until(deadline)
 
     def tend(self) -> None:

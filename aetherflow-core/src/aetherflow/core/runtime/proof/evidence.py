@@ -1,4 +1,4 @@
-"""What a state proves of its runs: for statements that are signed, and for whoever holds a state against one."""
+"""The evidence of a state about its runs: for signed statements, and for the comparison of a state with one."""
 
 import json
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""The chain of a copied state: what held in the source is chained anew, in the order in which it came to the copy.
+"""The chain of a copied state: what held in the source is chained again, in the order in which it came to the copy.
 
 One state has one chain of `heads`, and a copy may hold less than its source, or the runs of several. So its rows are
 chained as those of a new state, after the source's own chain was found to hold.

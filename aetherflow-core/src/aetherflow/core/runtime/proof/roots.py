@@ -73,7 +73,7 @@ def check_against_registry(root: Path, path: Path, *, read_data: bool = False) -
         return [StateFinding(what, str(durable.engine_store(root, REGISTRY)))]
     own = read(path, heads_of)
     here = [head for head in heads if head.state_path == str(path)]
-    # rows of before it was restored, or was begun anew, are of another file
+    # rows of before it was restored, or was begun again, are of another file
     first = own[0].chain if own else None
     since = max((at for at, head in enumerate(here) if head.event == "adopted" or head.head == first), default=0)
     known = {head.chain for head in own}

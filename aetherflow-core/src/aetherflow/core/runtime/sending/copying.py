@@ -1,4 +1,4 @@
-"""Copying what is told of a state root with its states: refused starts, and the book of notifications."""
+"""Copies refused starts and the notification store of a state root, with its states."""
 
 import json
 import sqlite3
@@ -28,7 +28,7 @@ OF_BOOK = {
     "messages": ("id", "scope", "rule", "body", "made_at", "tries", "not_before", "sent_at", "error"),
     "deliveries": ("message", "notification"),
 }
-"""Columns, without those that count the rows of one book. Its ledgers are noted anew by their schedulers."""
+"""Columns, without those that count the rows of one book. Its ledgers are noted again by their schedulers."""
 _SENT = " ON CONFLICT (id) DO UPDATE SET sent_at=excluded.sent_at WHERE messages.sent_at IS NULL"
 CopiedRows = dict[str, list[dict[str, Any]]]
 
@@ -44,7 +44,7 @@ def copy_told(source: Path, target: Path) -> Iterator[str]:
         if number := _copy_book(source, target, numbers):
             yield f"{number} notifications"
     except (sqlite3.Error, OSError) as error:
-        message = f"what was told cannot be copied from {source} to {target}: {error}"
+        message = f"the notification store cannot be copied from {source} to {target}: {error}"
         raise StateError(message, fix="check both, then do the same again") from error
 
 

@@ -1,6 +1,6 @@
 """The sender: takes open transitions, decides by the rules who is notified, and sends it. One at a time per state root.
 
-Whoever writes a row starts a sender (`runtime.notify.start`); it runs on its own, within limits of time, and leaves
+The writer of a row starts a sender (`runtime.notify.start`); it runs on its own, within limits of time, and leaves
 what it could not send to the next one.
 """
 
@@ -97,7 +97,7 @@ def _reported(root: Path) -> Iterator[None]:
 
 
 def _somebody_waits(locks: "LockStore", seconds: float) -> bool:
-    """Wait so long, unless another sender comes: it has seen more, and tries again all the same."""
+    """Wait so long, unless another sender comes: it has seen more, and still tries again."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         if any(each.alive for each in locks.waiters()):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def make_engine_folder(root: Path, *work_roots: Path) -> None:
     """Make the engine's folder in a state root, and move there what 1.0 kept in the roots. StateError.
 
-    Whoever writes to a state root calls it before; `root` is that of this host. Where nothing can be written, and
+    Call it before you write to a state root; `root` is that of this host. Where nothing can be written, and
     nothing is to be moved, it does nothing.
     """
     if not _is_made(root / ENGINE) and not _make_new(root / ENGINE, is_old=engine_folder(root) == root):

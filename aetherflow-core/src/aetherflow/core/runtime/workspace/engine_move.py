@@ -53,7 +53,7 @@ def move_engine_files(root: Path) -> None:
                 return
             _require_unused(root, folder)
             _end_sender(root, folder)
-            with contextlib.ExitStack() as held:  # who has a file open, and waits to write it, is told that it is gone
+            with contextlib.ExitStack() as held:  # a process that waits to write an open file fails: it is gone
                 _stage(root, stores, ledgers, held)
                 durable.swap_dir(root / _STAGED, folder, ENGINE)
                 _remove_moved(root, folder)
@@ -118,7 +118,7 @@ def _reported(folder: Path) -> Iterator[None]:
 
 
 def _in_use(what: str, folder: Path, who: str) -> StateError:
-    message = f"{what} is in use by {who}: it is not moved to {folder} meanwhile"
+    message = f"{what} is in use by {who}: it is not moved to {folder} now"
     return StateError(message, fix="wait for it, or stop it; then do the same again")
 
 

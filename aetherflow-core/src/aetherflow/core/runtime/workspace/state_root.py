@@ -49,6 +49,6 @@ def _is_plain(folder: Path, env: Mapping[str, str], config: Path | None) -> bool
 
 
 def host_root(root: Path) -> Path:
-    """The state root of this host, of files only; `root` may name a server, which this process was told of."""
+    """The state root of this host, of files only; `root` may name a server that this process knows."""
     local = durable.local_root(root)
     return local if durable.server_at(root) is None else local.parents[1]  # <state root>/servers/RESOURCE

@@ -1,6 +1,6 @@
 """Resources of the project file that keep state, locks and ledger in a database server.
 
-A store in a server is named `//DRIVER:RESOURCE`, the same on every host. A process can open it once it was told of the
+A store in a server is named `//DRIVER:RESOURCE`, the same on every host. A process can open it once it knows the
 resources of a project, which costs nothing: the connector is built when a store is opened.
 """
 

@@ -1,6 +1,6 @@
 """Where the stores of a project are: the state root, a flow's state, the lock store.
 
-Whoever asks may open them: what stands in a server leads there from then on.
+The caller may open them: paths in a server lead there from then on.
 """
 
 from collections.abc import Container

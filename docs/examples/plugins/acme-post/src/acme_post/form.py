@@ -10,7 +10,7 @@ from aetherflow.core.api import Envelope
 OF_MIME = ("content-", "mime-version")
 """Headers that the API makes itself from the parts."""
 SEALED = ("multipart/signed", "multipart/encrypted", "message/")
-"""What the API would break, since it puts the parts together anew."""
+"""What the API would break, since it puts the parts together again."""
 
 
 class NotInThisFormError(Exception):

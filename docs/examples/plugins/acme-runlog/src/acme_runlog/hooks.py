@@ -10,7 +10,7 @@ from aetherflow.core.api import ConnectorError, HookBase, JobInfo, Outcome, RunI
 
 
 class RunLog(HookBase[RunLogSettings]):
-    """Writes an entry for each event of a run; what Redis does not take until the run ends is dropped and told."""
+    """Writes an entry for each event of a run; what Redis does not take until the run ends is dropped and reported."""
 
     def __init__(self, settings: RunLogSettings) -> None:
         super().__init__(settings)

@@ -18,6 +18,6 @@ class ArtifactsSpec(SpecModel):
 class ProjectFileSpec(ProjectSpec):
     """The whole document `aetherflow.yaml`, the project file."""
 
-    notify: list[NotifySpec] = Field([], description="What is told of runs and slots, to whom, and when")
+    notify: list[NotifySpec] = Field([], description="Rules for notifications of runs and slots")
     artifacts: ArtifactsSpec | None = Field(None, description="Copies of artifacts for other hosts")
     retention: RetentionSpec | None = Field(None, description="How long is kept what runs leave behind")
