@@ -206,6 +206,11 @@ COMMANDS = [
     # parameters, dates, ids
     Advice("aetherflow run n.yaml", "give --param n=VALUE", ("aetherflow run n.yaml --param n=1",)),
     Advice("aetherflow run n.yaml --param n", "write --param name=value", ("aetherflow run n.yaml --param n=1",)),
+    Advice(
+        "aetherflow run n.yaml --param -",
+        "write `NAME: VALUE` lines to it, or leave out `--param -`",
+        ("aetherflow run n.yaml --param n=1",),
+    ),
     Advice("aetherflow run n.yaml --param n=1 --param n=1", "give it once", ("aetherflow run n.yaml --param n=1",)),
     Advice("aetherflow run n.yaml --param n=x", "give a value of type integer", ("aetherflow run n.yaml --param n=1",)),
     Advice(

@@ -88,6 +88,7 @@ class Project:
         umask: int = -1,
         prefix: tuple[str, ...] = (),
         by: Any = warm,
+        stdin: str | None = None,
     ) -> Result:
         """Run a command in a separate process, forked from the warm interpreter or started with `true_start`."""
         done = by.run(
@@ -99,6 +100,7 @@ class Project:
             timeout=60,
             check=False,
             umask=umask,
+            input=stdin,
         )
         return Result(done.returncode, done.stdout, done.stderr)
 

@@ -61,7 +61,13 @@ FlowYamlOption = Annotated[
 RunHooksOption = Annotated[
     bool, typer.Option("--run-hooks", help="Also run hooks and load plugins that are stored beside the flow.")
 ]
-ParamOption = Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Parameter of the flow.")]
+ParamOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VALUE",
+        help="Parameter of the flow. Every account sees it in `ps`; `--param -` reads all from stdin: YAML or JSON.",
+    ),
+]
 SlotOption = Annotated[str | None, typer.Option(metavar="INSTANT", help="Slot of the run, an instant.")]
 DataDateOption = Annotated[str | None, typer.Option(metavar="DATE", help="Date of the data.")]
 FlowJobOption = Annotated[str | None, typer.Option(metavar="JOB", help="Run only this job.")]

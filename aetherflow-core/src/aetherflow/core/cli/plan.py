@@ -40,8 +40,8 @@ def plan(
     """
     from aetherflow.core.base.errors import AetherflowError
     from aetherflow.core.cli.flow_source import flow_source
+    from aetherflow.core.cli.given_params import given_params
     from aetherflow.core.cli.summary import refusal
-    from aetherflow.core.kernel.resolver.params import parse_assignments
     from aetherflow.core.runner import plan_flow
 
     source = flow_source(
@@ -52,7 +52,7 @@ def plan(
             found = plan_flow(
                 path,
                 run_id=run_id,
-                params=parse_assignments(param or []),
+                params=given_params(param),
                 slot=slot,
                 data_date=data_date,
                 flow_job=flow_job,

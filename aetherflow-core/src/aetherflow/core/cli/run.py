@@ -44,8 +44,8 @@ def run(
     """
     from aetherflow.core.cli.execution import execute, noted
     from aetherflow.core.cli.flow_source import flow_source
+    from aetherflow.core.cli.given_params import given_params
     from aetherflow.core.cli.noted_start import NotedStart
-    from aetherflow.core.kernel.resolver.params import parse_assignments
 
     source = flow_source(
         flow, flow_yaml, bundle_manifest, allow_stale=allow_stale_bundle, expect_fingerprint=expect_fingerprint
@@ -54,7 +54,7 @@ def run(
     with noted(noting):
         noting.given = {
             "run_id": run_id,
-            "params": parse_assignments(param or []),
+            "params": given_params(param),
             "slot": slot,
             "data_date": data_date,
             "flow_job": flow_job,

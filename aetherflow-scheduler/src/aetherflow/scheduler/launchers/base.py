@@ -1,5 +1,7 @@
 """The interface of launchers, which start the run of a slot and report how it ended."""
 
+import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +11,8 @@ from typing import Any, NamedTuple, Self
 from aetherflow.core.embedding import Reason
 
 GROUP = "aetherflow.launchers"
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+"""Characters that JSON may hold as they are, and YAML may not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,29 @@ class RunRequest:
     """Name of the queue that the item names, for launchers that have queues."""
     fan_out_queue: str | None = None
     """Likewise that for the runs that a step of the run has side by side."""
+
+    @property
+    def shown_arguments(self) -> tuple[str, ...]:
+        """The arguments with `--param -` in place of all parameters, which every account would see in `ps`.
+
+        The program then reads the parameters from stdin: give it `stdin`.
+        """
+        return (*self.arguments[: self._end], "--param", "-") if self.stdin is not None else self.arguments
+
+    @property
+    def stdin(self) -> bytes | None:
+        """What the program reads with `shown_arguments`; None if it reads nothing."""
+        given = dict(each.split("=", 1) for each in self.arguments[self._end + 1 :: 2])
+        text = json.dumps(given, ensure_ascii=False)
+        return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode() if given else None
+
+    @property
+    def _end(self) -> int:
+        """Where the parameters begin, which are the last arguments."""
+        end = len(self.arguments)
+        while self.arguments[0:1] == ("run",) and self.arguments[end - 2 : end - 1] == ("--param",):
+            end -= 2
+        return end
 
 
 @dataclass(frozen=True, slots=True)

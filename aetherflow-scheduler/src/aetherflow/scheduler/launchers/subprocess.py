@@ -6,10 +6,10 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from subprocess import DEVNULL, PIPE
 from typing import IO, Any
 
 from aetherflow.core.embedding import ForkedProcess, durable
@@ -26,13 +26,13 @@ def started(
     *,
     cwd: Path,
     env: Mapping[str, str],
-    stdin: bool,
+    stdin: IO[bytes],
     stdout: IO[bytes],
     stderr: IO[bytes],
 ) -> durable.ChildProcess | ForkedProcess:
-    """Start a module as a program in a process group of its own; its stdin is a pipe, or empty."""
+    """Start a module as a program in a process group of its own."""
     argv = [sys.executable or "python3", "-m", module, *arguments]
-    return durable.spawn(argv, cwd=cwd, env=env, stdin=PIPE if stdin else DEVNULL, stdout=stdout, stderr=stderr)
+    return durable.spawn(argv, cwd=cwd, env=env, stdin=stdin.fileno(), stdout=stdout, stderr=stderr)
 
 
 class SubprocessLauncher(Launcher):
@@ -46,7 +46,7 @@ class SubprocessLauncher(Launcher):
         self._process = process
 
     def start(self, request: RunRequest, ended: Callable[[], None]) -> Running:
-        return self.spawn("aetherflow.core", request.arguments, request, ended)
+        return self.spawn("aetherflow.core", request.shown_arguments, request, ended, request.stdin)
 
     def spawn(
         self,
@@ -58,6 +58,7 @@ class SubprocessLauncher(Launcher):
     ) -> Running:
         """Start this module as a program in place of that of the request; it reads `given` from stdin."""
         with (
+            _holding(given) as stdin,
             durable.open_log(summary_file(request.log)) as stdout,
             durable.open_log(request.log) as stderr,
         ):
@@ -65,17 +66,22 @@ class SubprocessLauncher(Launcher):
                 fcntl.flock(stderr, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the run inherits it: see `is_written`
             env = {**os.environ, **request.env}
             process = self._process(
-                module, arguments, cwd=request.folder, env=env, stdin=given is not None, stdout=stdout, stderr=stderr
+                module, arguments, cwd=request.folder, env=env, stdin=stdin, stdout=stdout, stderr=stderr
             )
-        if given is not None:
-            threading.Thread(target=_feed, args=(process, given), daemon=True).start()
         return _Child(process, request, ended)
 
 
-def _feed(process: durable.ChildProcess | ForkedProcess, given: bytes) -> None:
-    assert process.stdin is not None  # noqa: S101 it is a pipe
-    with contextlib.suppress(BrokenPipeError), process.stdin as stream:  # it has ended already, and says why
-        stream.write(given)
+def _holding(data: bytes | None) -> IO[bytes]:
+    """Open a file without a name that holds `data`: unlike a pipe it is whole even if this process is killed."""
+    if data is None:
+        return open(os.devnull, "rb")  # noqa: PTH123 the caller closes it
+    if sys.platform == "linux":
+        file: IO[bytes] = os.fdopen(os.memfd_create("stdin"), "w+b")
+    else:
+        file = tempfile.TemporaryFile()  # noqa: SIM115 likewise
+    file.write(data)
+    file.seek(0)
+    return file
 
 
 class _Child(Running):

@@ -1,6 +1,9 @@
 """Parameters and dates of a run: typed, checked before anything runs, frozen for its life."""
 
+import shlex
 from typing import TYPE_CHECKING
+
+import pytest
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -26,6 +29,47 @@ def test_required_and_unknown_parameters(project: "Project") -> None:
         assert project.cli("run", "flow.yaml", *bad).code == 2
     assert project.cli("run", "flow.yaml", "--param", "country=DE", "--param", "n=7").code == 0
     assert project.lines() == ["7"]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ('{"country": "D\u00e9", "n": 7}', "Dé 7"),
+        ("country: 1.10\nn: 0x1F\n", "1.10 31"),
+        ("country: NO\n", "NO 2"),
+        ("country: TRUE\n", "TRUE 2"),
+        ("country: [a, 1]\n", '["a", 1] 2'),
+    ],
+)
+def test_parameters_from_stdin(project: "Project", given: str, told: str) -> None:
+    flow(project, "params: {country: {}, n: {type: integer, default: 2}}", '"{{params.country}} {{params.n}}"')
+    assert project.command("run", "flow.yaml", "--run-id", "r", "--param", "-", stdin=given).code == 0
+    assert project.lines() == [told]
+    ((command,),) = project.rows("SELECT command FROM runs")
+    again = shlex.split(command)[1:]
+    again[again.index("r")] = "s"
+    assert project.cli(*again).code == 0, "the recorded command works without that stdin"
+    assert project.lines() == [told, told]
+    assert "n" in project.command("plan", "flow.yaml", "--param=-", stdin=given).out
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("", "stdin:1:1: AF1007 is empty"),
+        ('{"country": "De', "stdin:1:16: AF1004"),
+        ("- country\n", "AF1801 stdin:1:1: is not a mapping of parameters"),
+        ("\ncountry:\n", "AF1801 stdin:2:9: parameter 'country' has no value"),
+        ('{"country": "a", "country": "b"}', "stdin:1:18: AF1005"),
+        ('{"country": "a", "n": 3}', "AF1801 --param n is given twice"),
+        ('{"contry": "a"}', "did you mean 'country'?"),
+    ],
+)
+def test_parameters_from_stdin_that_are_none(project: "Project", given: str, told: str) -> None:
+    flow(project, "params: {country: {}, n: {type: integer, default: 2}}", '"{{params.country}}"')
+    found = project.command("run", "flow.yaml", "--param", "n=1", "--param", "-", stdin=given)
+    assert (found.code, told in found.err) == (2, True), found
+    assert not project.lines()
 
 
 def test_parameters_and_dates_are_frozen_at_resume(project: "Project") -> None:

@@ -71,15 +71,15 @@ class Site:
     def start(self, module: str, *arguments: str, folder: Path | None = None, stdin: bytes = b"", **env: Any) -> Any:
         """Start a program whose output is in `out`."""
         where = folder or self.folder
-        with (self.folder / "out").open("wb") as out, (self.folder / "err").open("wb") as err:
-            found = self.server.start(
-                module, arguments, cwd=where, env={**os.environ, **env}, stdin=bool(stdin), stdout=out, stderr=err
+        (self.folder / "in").write_bytes(stdin)
+        with (
+            (self.folder / "in").open("rb") as given,
+            (self.folder / "out").open("wb") as out,
+            (self.folder / "err").open("wb") as err,
+        ):
+            return self.server.start(
+                module, arguments, cwd=where, env={**os.environ, **env}, stdin=given, stdout=out, stderr=err
             )
-        if stdin:
-            assert found.stdin is not None
-            with found.stdin as stream:
-                stream.write(stdin)
-        return found
 
     def told(self, **env: Any) -> dict[str, Any]:
         """What a program says of itself."""

@@ -31,11 +31,11 @@ def test_a_server_that_cannot_be_started_leaves_no_descriptor_open(
 
     monkeypatch.setattr(durable, "spawn", spawn)
     server = ForkServer()
-    with (tmp_path / "out").open("wb") as out:
+    with (tmp_path / "out").open("w+b") as out:
         before = descriptors()
         kept = [refused(server.prepare)]
         kept += [
-            refused(lambda: server.start("m", [], cwd=tmp_path, env={}, stdin=True, stdout=out, stderr=out))
+            refused(lambda: server.start("m", [], cwd=tmp_path, env={}, stdin=out, stdout=out, stderr=out))
             for _ in range(3)
         ]
         assert descriptors() == before

@@ -95,7 +95,7 @@ def spawn(
     stdout: IO[bytes] | None = None,
     stderr: IO[bytes] | None = None,
 ) -> ChildProcess:
-    """Start a child in a process group of its own: stdin empty or a pipe, no other descriptor inherited.
+    """Start a child in a process group of its own: stdin empty, a pipe or a file, no other descriptor inherited.
 
     Its stdout and stderr are pipes, or given files, which the child can go on writing when its parent dies.
     """

@@ -24,19 +24,6 @@ class ParamError(UsageError):
     """The required parameter that is not given."""
 
 
-def parse_assignments(texts: list[str]) -> dict[str, str]:
-    """`name=value` texts as a map; ParamError for text without `=` and for a name given twice."""
-    found: dict[str, str] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise ParamError(f"--param {text!r} is not name=value", fix="write --param name=value")
-        if name.strip() in found:
-            raise ParamError(f"--param {name.strip()} is given twice", fix="give it once")
-        found[name.strip()] = value
-    return found
-
-
 def settle_params(declared: Mapping[str, ParamSpec], given: Mapping[str, Any]) -> dict[str, Any]:
     """The value of every declared parameter, given or default, JSON-safe and of its type.
 

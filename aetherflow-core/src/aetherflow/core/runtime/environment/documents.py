@@ -14,7 +14,19 @@ def load_document(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Document
     empty, is too large, or is not strict YAML.
     """
     file = str(path)
-    return parse_document(_read(Path(path), file, limits.size), file, limits)
+    return parse_document(_decoded(_read(Path(path), file, limits.size), file), file, limits)
+
+
+def load_stdin(limits: Limits = DEFAULT_LIMITS) -> Document:
+    """Read stdin to its end and parse it; SpecError as from `load_document`, with `stdin` as the file."""
+    with open(0, "rb", closefd=False) as stream:
+        raw = stream.read(limits.size + 1)
+    if len(raw) > limits.size:
+        raise refused("AF1006", f"is larger than {limits.size / 2**20:g} MiB", Location("stdin"), "write less to it")
+    if not raw.strip():  # its writer was killed, or there is none
+        fix = "write `NAME: VALUE` lines to it, or leave out `--param -`"
+        raise refused("AF1007", "is empty", Location("stdin"), fix)
+    return parse_document(_decoded(raw, "stdin"), "stdin", limits)
 
 
 def _where(path: Path) -> str:
@@ -25,7 +37,7 @@ def _where(path: Path) -> str:
     return "check the path" if path.is_absolute() else "check the path and the folder that you are in"
 
 
-def _read(path: Path, file: str, most: int) -> str:
+def _read(path: Path, file: str, most: int) -> bytes:
     at = Location(file)
     try:
         if path.is_dir():
@@ -36,7 +48,7 @@ def _read(path: Path, file: str, most: int) -> str:
             raise refused("AF1003", "is not a regular file", at, "name a regular file")
         if path.exists() and path.stat().st_size > most:
             raise refused("AF1006", f"is larger than {most / 2**20:g} MiB", at, "split the flow")
-        raw = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         raise refused("AF1001", "no such file", at, _where(path)) from None
     except SpecError:
@@ -44,11 +56,13 @@ def _read(path: Path, file: str, most: int) -> str:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise refused("AF1003", f"cannot be read: {reason}", at, "check the path and its permissions") from None
+
+
+def _decoded(raw: bytes, file: str) -> str:
     try:
-        text = raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = raw[: error.start]
         column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8-sig")) + 1
         at = Location(file, before.count(b"\n") + 1, column)
         raise refused("AF1008", "is not UTF-8", at, "save the file as UTF-8") from None
-    return text

@@ -25,9 +25,8 @@ UNKNOWN = 3
 class ForkedProcess:
     """A process that was forked. `wait` is called by one thread; `poll` says what it has found."""
 
-    def __init__(self, pid: int, status: socket.socket, stdin: IO[bytes]) -> None:
+    def __init__(self, pid: int, status: socket.socket) -> None:
         self.pid = pid
-        self.stdin = stdin
         self._status = status
         self._code: int | None = None
         self._ending = threading.Lock()
@@ -73,28 +72,17 @@ class ForkServer:
             self._reached()
 
     def start(
-        self, module: str, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], stdin: bool,
-        stdout: IO[bytes], stderr: IO[bytes],
+        self, module: str, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str],
+        stdin: IO[bytes], stdout: IO[bytes], stderr: IO[bytes],
     ) -> ForkedProcess:  # fmt: skip
         """Have `python -P -m MODULE` run in a process of its own process group; OSError if that fails.
 
         It is forked, or has executed others of the same folder and environment, and is as if it was forked now.
 
-        Its stdin is a pipe, which with `stdin` is open still. Other open files it does not have.
+        It has no other open files.
         """
         request = ForkRequest(module, arguments, str(cwd), dict(env))
-        reader, writer = os.pipe()
-        pipe = os.fdopen(writer, "wb")
-        try:
-            pid, status = self._ask(request, [reader, stdout.fileno(), stderr.fileno()])
-        except BaseException:
-            pipe.close()
-            raise
-        finally:
-            os.close(reader)
-        if not stdin:
-            pipe.close()
-        return ForkedProcess(pid, status, pipe)
+        return ForkedProcess(*self._ask(request, [stdin.fileno(), stdout.fileno(), stderr.fileno()]))
 
     def close(self) -> None:
         """End the server, and wait a moment for it: it ends with the last run."""
