@@ -48,15 +48,21 @@ def are_known() -> bool:
 
 @functools.cache
 def _result_class() -> Any:
-    """The class of results that are not too wide, and that give the server no file of its choice."""
+    """The class of results that are not too wide, read bits right, and give the server no file of its choice."""
     import pymysql
-    from pymysql.constants import CR
+    from pymysql.constants import CR, FIELD_TYPE, FLAG
 
     class Result(pymysql.connections.MySQLResult):
+        fields: list[Any]
+        converters: list[Cell]
+
         def _get_descriptions(self) -> None:
             if (self.field_count or 0) > MOST_COLUMNS:
                 raise pymysql.InternalError(f"a result of {self.field_count} columns")
             super()._get_descriptions()  # type: ignore[misc]
+            for at, field in enumerate(self.fields):
+                if field.type_code == FIELD_TYPE.BIT and field.flags & FLAG.BINARY:
+                    self.converters[at] = None, functools.partial(_computed_bits, field.name, field.length)
 
         def _read_load_local_packet(self, first_packet: Any) -> None:
             # The server names a file, and may do so after any statement. It gets what is offered, whatever it names.
@@ -79,9 +85,27 @@ def _result_class() -> Any:
     return Result
 
 
+def _computed_bits(name: str, length: int, data: bytes) -> int:
+    """The number of a BIT that is no column of a table; DataError if it could be two.
+
+    MariaDB sends that of an expression as digits, and that of a UNION as a column's: in bytes.
+    """
+    number = int.from_bytes(data, "big")
+    if not data.isdigit():
+        return number
+    if number >> length or len(data) != (length + 7) // 8:
+        return int(data)
+    import pymysql
+
+    raise pymysql.DataError(f"the server sends {name} as {data!r} for {number} and for {int(data)}: write `{name} + 0`")
+
+
 @functools.cache
 def unchecked_class() -> Any:
-    """The class of connections that read no certificates for a server which they do not check: PyMySQL reads all."""
+    """The class of connections that read no certificates for a server which they do not check: PyMySQL reads all.
+
+    Results are of our class.
+    """
     import pymysql
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -90,6 +114,16 @@ def unchecked_class() -> Any:
     class Unchecked(pymysql.connections.Connection):
         def _create_ssl_ctx(self, sslp: Any) -> ssl.SSLContext:
             return super()._create_ssl_ctx(sslp) if sslp else context  # type: ignore[misc]
+
+        def _read_query_result(self, unbuffered: bool = False) -> Any:
+            # As PyMySQL's own, but for the class of the result.
+            self._result: Any = None
+            result: Any = _result_class()(self)
+            (result.init_unbuffered_query if unbuffered else result.read)()
+            self._result = result
+            if result.server_status is not None:
+                self.server_status = result.server_status
+            return result.affected_rows
 
     return Unchecked
 
@@ -129,16 +163,6 @@ def _limited_class() -> Any:
         def _get_server_information(self) -> Any:
             self._login.begin(vars(self)["_sock"])
             return super()._get_server_information()
-
-        def _read_query_result(self, unbuffered: bool = False) -> Any:
-            # As PyMySQL's own, but for the class of the result.
-            self._result: Any = None
-            result: Any = _result_class()(self)
-            (result.init_unbuffered_query if unbuffered else result.read)()
-            self._result = result
-            if result.server_status is not None:
-                self.server_status = result.server_status
-            return result.affected_rows
 
         def _write_bytes(self, data: bytes) -> None:
             super()._write_bytes(data)
