@@ -97,6 +97,9 @@ def test_kill_at_system_calls(recorded: Recorded) -> None:
             base.restore(bench)
             with counted.case(f"{base.name}, kill at {call.label}"):
                 result = kill_at(bench, call)
+                if result.code == 0:  # another thread made a call less than in the recording
+                    base.restore(bench)
+                    result = kill_at(bench, call)
                 assert result.code == -signal.SIGKILL, (result.code, result.err)
                 befores = [*base.befores, observe(bench)]
                 finished_artifacts(bench, oracle)
@@ -140,10 +143,10 @@ def _file(text: str, disk: Path) -> str | None:
 
 
 def check_message(result: Result, error: str) -> None:
-    """What a person is told: which file, and what the system said; the first error, and no traceback."""
+    """What a person is told: which file, and what the system said; the first error, and no traceback of ours."""
     words = os.strerror(getattr(errno, error))
     said = result.err
-    assert "Traceback" not in said, said
+    assert "Traceback" not in said or "torture_steps.py" in said, said  # the lines of a plugin are shown
     assert "internal error" not in said, said
     assert words in said or any(text in said for text in SQLITE_WORDS), said
     assert re.search(r"[ '](/[^ '/]+)+", said) or "f.sqlite" in said, f"no path: {said}"
