@@ -22,6 +22,7 @@ RELEASE = Path(__file__).resolve().parent
 LOCKS = RELEASE / "locks"
 ALWAYS = "aetherflow"
 KEPT = Path("share", "aetherflow")
+OLD = KEPT.with_name("aetherflow.old")
 CHOSEN, OWN, OURS, NOTED = "extras.txt", "own.txt", "ours.txt", "installed.json"
 
 
@@ -30,7 +31,7 @@ def keep(folder: Path, extras: list[str], own: str) -> None:
 
     `ours.txt` is for other calls of pip: as a constraint it leads every name of ours to the wheel that is kept.
     """
-    kept, new = folder / KEPT, folder / KEPT.with_name("aetherflow.new")
+    kept, new, old = folder / KEPT, folder / KEPT.with_name("aetherflow.new"), folder / OLD
     shutil.rmtree(new, ignore_errors=True)
     shutil.copytree(RELEASE, new, ignore=shutil.ignore_patterns("*.tar.gz", "__pycache__", ".*"))
     (new / CHOSEN).write_text("".join(f"{name}\n" for name in extras), encoding="utf-8")
@@ -39,14 +40,17 @@ def keep(folder: Path, extras: list[str], own: str) -> None:
     names = {wheel.name: wheel.name.partition("-")[0].replace("_", "-") for wheel in sorted(new.glob("*.whl"))}
     ours = "".join(f"{name} @ {(kept / wheel).as_uri()}\n" for wheel, name in names.items())
     (new / OURS).write_text(ours, encoding="utf-8")
-    shutil.rmtree(kept, ignore_errors=True)
+    if kept.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        kept.rename(old)
     new.rename(kept)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def kept_text(folder: Path, name: str) -> str:
-    """The text of a file that an earlier call has kept; empty if it kept none."""
-    kept = folder / KEPT / name
-    return kept.read_text(encoding="utf-8") if kept.exists() else ""
+    """The text of a file that an earlier call has kept, also one that was killed; empty if it kept none."""
+    kept = next((path for path in (folder / KEPT / name, folder / OLD / name) if path.exists()), None)
+    return kept.read_text(encoding="utf-8") if kept is not None else ""
 
 
 def main() -> int:

@@ -1,7 +1,9 @@
 """The command that brings what is missing: every extra at the installed version, all that a document lacks at once."""
 
+import importlib.util
 import json
 import re
+import shutil
 import sys
 import xml.etree.ElementTree as ET
 from importlib.metadata import version
@@ -180,3 +182,33 @@ def test_a_missing_driver_is_found_before_a_run(
     said = answer(lacking, *argv, "flow.yaml")
     assert "AF2105 resource wh: the driver of db:duckdb is not installed (duckdb)" in said
     assert said.endswith(f"fix: {install_command('duckdb')}\n")
+
+
+def test_a_kill_does_not_lose_the_list_of_extras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upgrade installs what an earlier call has kept, also where that ended between two renames."""
+    (tmp_path / "release").mkdir()
+    installer = shutil.copy(ROOT / "deploy/install.py", tmp_path / "release")
+    spec = importlib.util.spec_from_file_location("release_install", installer)
+    assert spec is not None
+    assert spec.loader is not None
+    install: Any = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(install)
+    folder, rename = tmp_path / "environment", Path.rename
+    install.keep(folder, ["sftp"], "")
+    for before in (0, 1):
+        left = before
+
+        def killed(path: Path, target: Path) -> Path:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+            return rename(path, target)
+
+        monkeypatch.setattr(Path, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            install.keep(folder, ["sftp", "excel"], "")
+        monkeypatch.undo()
+        assert install.kept_text(folder, install.CHOSEN).startswith("sftp\n"), before
+    install.keep(folder, ["sftp"], "")
+    assert [path.name for path in (folder / "share").iterdir()] == ["aetherflow"]
