@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from aetherflow.core.api import ServerFacts, StateBackend
 from aetherflow_builtins_db.stores.kept import KeptConnection
 from aetherflow_builtins_db.stores.mariadb import MariadbLine
+from aetherflow_builtins_db.stores.owners import Owners
 from aetherflow_builtins_db.stores.postgres import PostgresLine
 from aetherflow_builtins_db.stores.sending import Line, message_of
 from aetherflow_builtins_db.stores.server import ServerDatabase, StoreError
@@ -34,11 +35,16 @@ class ServerStores(StateBackend):
 
     def __init__(self, connector: Any, name: str, folder: Path) -> None:
         super().__init__(connector, name, folder)
-        self._kept = KeptConnection(self._connect)
+        self._kept, self._owners = KeptConnection(self._connect), Owners(name)
 
     def database(self, store: str, *, busy_seconds: float, reading: bool = False) -> ServerDatabase:
-        """A connection to the schema of a store, which is created unless it is for `reading`. StoreError."""
-        return ServerDatabase(self.kind, self._kept, self._prefix() + store, busy_seconds=busy_seconds, reading=reading)
+        """A connection to the schema of a store, which is created unless it is for `reading`.
+
+        StoreError; UntrustedError where other users of the server have something in it.
+        """
+        return ServerDatabase(
+            self.kind, self._kept, self._owners, self._prefix() + store, busy_seconds=busy_seconds, reading=reading
+        )
 
     def address(self) -> str:
         """Name of the database, host and port, as the connector takes them."""
@@ -74,6 +80,8 @@ class ServerStores(StateBackend):
     def _line(self) -> Iterator[Line]:
         try:
             with closing(self.kind(self._connect(), "")) as line:
+                if line.before_looks:
+                    line.ask(line.before_looks)
                 yield line
         except self.kind.errors() as error:
             raise StoreError(message_of(error)) from error
@@ -82,7 +90,7 @@ class ServerStores(StateBackend):
 class PostgresStores(ServerStores):
     """State, locks and ledger in a database of PostgreSQL: each store has a schema, `aetherflow_state`.
 
-    The account needs the right to create schemas: GRANT CREATE ON DATABASE ops TO etl.
+    The account needs two rights: GRANT CONNECT, CREATE ON DATABASE ops TO etl.
 
         state: {resource: ops_db}
         resources:
@@ -119,7 +127,8 @@ class PostgresStores(ServerStores):
 class MariadbStores(ServerStores):
     r"""State, locks and ledger in MariaDB 10.6 or later: each store is a database, `ops_aetherflow_state`.
 
-    The account needs all rights on them: GRANT ALL ON `ops\_aetherflow\_%`.* TO etl. A server of MySQL keeps no states.
+    The account needs rights on them: GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, TRIGGER ON
+    `ops\_aetherflow\_%`.* TO etl. A server of MySQL keeps no states.
 
         state: {resource: ops_db}
         resources:
@@ -135,7 +144,7 @@ class MariadbStores(ServerStores):
     def _connect(self) -> Any:
         from pymysql.constants import CLIENT
 
-        raw = self.connector.open(CLIENT.MULTI_STATEMENTS)
+        raw = self.connector.open(CLIENT.MULTI_STATEMENTS, database=None)  # on which it may have no right
         told: str = raw.get_server_info()  # type: ignore[no-untyped-call]
         found = _MARIADB.match(told)
         if found is None or (int(found[2]), int(found[3])) < _OLDEST_MARIADB:

@@ -1,5 +1,6 @@
 """Stores in MariaDB: each is a database of its own, named after that of the resource."""
 
+import re
 import zlib
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -7,7 +8,7 @@ from aetherflow_builtins_db.connectors.mysql import pymysql_parts
 from aetherflow_builtins_db.connectors.mysql.errors import failure_of, number_of
 from aetherflow_builtins_db.failures import Failure
 from aetherflow_builtins_db.stores.dialect import mariadb
-from aetherflow_builtins_db.stores.sending import Act, Found, Line
+from aetherflow_builtins_db.stores.sending import Act, Found, Line, OfOthers
 from aetherflow_builtins_db.stores.values import Values
 
 if TYPE_CHECKING:
@@ -37,6 +38,21 @@ _MARK = (
     "BEGIN NOT ATOMIC IF row_count() <> 1 THEN SIGNAL SQLSTATE '45000'; END IF; END",
     f"SELECT {_NOW}",
 )
+_OF_OTHERS = """
+SELECT 'VIEW', table_name, definer FROM information_schema.views
+  WHERE table_schema = '{schema}' AND definer <> current_user()
+UNION SELECT 'TRIGGER', trigger_name, definer FROM information_schema.triggers
+  WHERE trigger_schema = '{schema}' AND definer <> current_user()
+UNION SELECT 'TABLE', table_name, engine FROM information_schema.tables
+  WHERE table_schema = '{schema}' AND table_type = 'BASE TABLE' AND engine <> 'InnoDB'
+ORDER BY 1, 2
+"""
+"""A view can call functions with the rights of the account, a trigger change its session, an engine ask another server.
+
+Databases and tables have no owners. Default values, checks and generated columns call no functions.
+"""
+_WILD = {"%": ".*", "_": "."}
+_GRANT = re.compile(r"GRANT (.*) ON (?:\*|`([^`]*)`)\.\* TO ")
 _TURNS = 1 << 16
 """So many rows at most are kept for turns: two names may share one, and wait without need."""
 _NO_DATABASE, _NO_TABLE, _NOT_NULL, _DOUBLE, _DOUBLE_OF_PART, _SIGNAL = 1049, 1146, 1048, 1062, 1586, 1644
@@ -101,6 +117,27 @@ class MariadbLine(Line):
     def make(self) -> None:
         self.ask(*(each.format(schema=self.schema) for each in _NEW))
 
+    def of_others(self) -> list[OfOthers]:
+        use, find = f"USE {self.schema}", _OF_OTHERS.format(schema=self.schema)
+        _, found, grants, account = self.ask(use, find, "SHOW GRANTS", "SELECT current_user()")
+        granted = [each.groups("%") for (text,) in grants.rows if (each := _GRANT.match(text)) is not None]
+        here = {pattern: rights for rights, pattern in granted if _is_like(self.schema, pattern)}
+        if not any({"TRIGGER", "ALL PRIVILEGES"} & {*rights.split(", ")} for rights in here.values()):
+            what = "the account lacks the right TRIGGER, without which it can't see the triggers there"
+            # of two patterns for one database the server takes one: a further one would hide the rights of this one
+            where = next((f"`{pattern}`" for pattern in here if pattern != "%"), self.schema)
+            user = "`@`".join(account.rows[0][0].rsplit("@", 1))
+            return [OfOthers(what, f"as an administrator: GRANT TRIGGER ON {where}.* TO `{user}`")]
+        return [
+            OfOthers(
+                f"the table {name} is kept by the engine {other}, not by InnoDB"
+                if kind == "TABLE"
+                else f"the {kind.lower()} {name} belongs to the user {other}",
+                f"as an administrator: DROP {kind} {self.schema}.{name}",
+            )
+            for kind, name, other in found.rows
+        ]
+
     def limit(self, seconds: float) -> str:
         pymysql_parts.limit_silence(self.raw, seconds + 1, seconds + 1)
         whole = max(round(seconds), 1)
@@ -118,3 +155,8 @@ class MariadbLine(Line):
     @property
     def closed(self) -> bool:
         return not self.raw.open
+
+
+def _is_like(name: str, pattern: str) -> bool:
+    wanted = re.sub(r"\\?(.)", lambda part: _WILD.get(part[0], re.escape(part[1])), pattern)
+    return re.fullmatch(wanted, name) is not None

@@ -25,6 +25,13 @@ class Found(NamedTuple):
     rows: list[tuple[Any, ...]]
 
 
+class OfOthers(NamedTuple):
+    """Something in the schema of a store by which another user of the server could run code in its sessions."""
+
+    what: str
+    fix: str
+
+
 class FoundRows:
     """The rows of an answer, one after the other; who asks for them, or for their number, waits for the answer."""
 
@@ -81,6 +88,8 @@ class Line(ABC):
     """The query for the bytes of a schema, whose name it takes."""
     schemas: ClassVar[str]
     """The query for the names of all schemas."""
+    before_looks: ClassVar[str] = ""
+    """Lets statements find functions of the server only, if other users could give the session some of theirs."""
     relax: ClassVar[str] = ""
     """Lets commits of a connection not wait for the server's disk, if the server has that."""
     commits_definitions: ClassVar[bool] = False
@@ -137,6 +146,10 @@ class Line(ABC):
     @abstractmethod
     def make(self) -> None:
         """Make the schema, with the tables `sessions` and `schema_version`; nothing if it is there."""
+
+    @abstractmethod
+    def of_others(self) -> list[OfOthers]:
+        """What other users have in the schema, in one message; an error of the driver if there is no schema."""
 
     @abstractmethod
     def limit(self, seconds: float) -> str:

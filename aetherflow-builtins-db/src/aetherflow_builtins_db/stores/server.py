@@ -25,6 +25,7 @@ from aetherflow.core.api import StoreConflictError
 from aetherflow_builtins_db.connectors.common.pooled import FIRST_PAUSE_SECONDS
 from aetherflow_builtins_db.failures import Failure, one_line
 from aetherflow_builtins_db.stores.kept import KeptConnection
+from aetherflow_builtins_db.stores.owners import Owners
 from aetherflow_builtins_db.stores.sending import AT_ONCE, Act, Found, FoundRows, Line, message_of
 from aetherflow_builtins_db.stores.values import Values, plain
 
@@ -66,16 +67,17 @@ class ServerDatabase:
     row_lock = " FOR UPDATE"
 
     def __init__(
-        self, kind: type[Line], connections: KeptConnection, schema: str, *, busy_seconds: float, reading: bool = False
-    ) -> None:
+        self, kind: type[Line], connections: KeptConnection, owners: Owners, schema: str,
+        *, busy_seconds: float, reading: bool = False,
+    ) -> None:  # fmt: skip
         """`connections` are a driver's, in autocommit mode; `busy_seconds` is how long others are waited for.
 
         Raises StoreError if the server cannot be reached meanwhile, FileNotFoundError if there is no such schema for
-        `reading`.
+        `reading`, UntrustedError.
         """
         self._reading = reading
         self._kind, self._connections, self._schema, self._patience = kind, connections, schema, busy_seconds
-        self._connect = partial(connections.take, reading=reading)
+        self._connect, self._owners = partial(connections.take, reading=reading), owners
         self.clock = kind.clock
         self._process = os.getpid()
         self._turn = threading.RLock()  # the items of a step read from threads of their own
@@ -163,7 +165,7 @@ class ServerDatabase:
 
     def again(self, *, busy_seconds: float) -> "ServerDatabase":
         """Another connection to the same schema."""
-        return ServerDatabase(self._kind, self._connections, self._schema, busy_seconds=busy_seconds)
+        return ServerDatabase(self._kind, self._connections, self._owners, self._schema, busy_seconds=busy_seconds)
 
     def wait_for_others(self, seconds: float) -> None:
         """Set how long a statement waits for a lock of others, and for the server."""
@@ -299,6 +301,7 @@ class ServerDatabase:
         line = self._kind(self._connect(), self._schema)
         try:
             try:
+                self._owners.require(line)
                 self._enter(line)
             except self._kind.errors() as error:
                 if not self._kind.no_schema(error):
@@ -306,6 +309,7 @@ class ServerDatabase:
                 if self._reading:
                     raise NoStoreError(f"there is no schema {self._schema} in it") from error
                 line.make()
+                self._owners.require(line)
                 self._enter(line)
         except BaseException:
             line.close()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         StepInputError,
         StepTimeoutError,
         UndecidedStepError,
+        UntrustedError,
         UsageError,
     )
     from aetherflow.core.base.problems import Problem
@@ -204,9 +205,9 @@ __all__ = [
     "SqlConnector", "SqlDialect", "SqlLoader", "SqlTable", "SqlTransaction", "StateBackend", "StateError", "StateSpec",
     "Step", "StepCancelledError", "StepError", "StepInfo", "StepInputError", "StepInputs", "StepOutputs", "StepResult",
     "StepSpec", "StepTimeoutError", "StoreConflictError", "TableColumn", "TableMaker", "UndecidedStepError", "Unpacked",
-    "UsageError", "WorkspaceSpec", "WritePath", "WritesLocally", "WritesTogether", "class_place", "get_connector",
-    "get_step", "hookimpl", "install_command", "list_connectors", "list_steps", "new_run_id", "open_file", "parse_bool",
-    "register_connector", "register_step", "require", "require_attr", "wrong_result",
+    "UntrustedError", "UsageError", "WorkspaceSpec", "WritePath", "WritesLocally", "WritesTogether", "class_place",
+    "get_connector", "get_step", "hookimpl", "install_command", "list_connectors", "list_steps", "new_run_id",
+    "open_file", "parse_bool", "register_connector", "register_step", "require", "require_attr", "wrong_result",
 ]  # fmt: skip
 
 
@@ -216,7 +217,8 @@ base.durable.hashing: BackgroundHash
 base.durable.stores: StoreConflictError
 base.errors: AetherflowError ChangedDefinitionError ConnectorError LeaseLostError LimitExceededError LockBusyError
 base.errors: OutputError PathError ProcessError ResolverMissingKeyError ResolverSyntaxError RunBusyError SpecError
-base.errors: StateError StepCancelledError StepError StepInputError StepTimeoutError UndecidedStepError UsageError
+base.errors: StateError StepCancelledError StepError StepInputError StepTimeoutError UndecidedStepError
+base.errors: UntrustedError UsageError
 base.problems: Problem
 base.run_id: new_run_id
 contracts.backoff: Backoff

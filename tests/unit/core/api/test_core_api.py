@@ -169,6 +169,7 @@ NAMES = [
     "TableMaker",
     "UndecidedStepError",
     "Unpacked",
+    "UntrustedError",
     "UsageError",
     "WorkspaceSpec",
     "WritePath",

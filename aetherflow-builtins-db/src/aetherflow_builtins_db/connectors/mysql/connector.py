@@ -117,9 +117,9 @@ class MySQLConnector(ServerBase[Config, Options]):
         context.check_hostname = wanted.mode == "verify-full"
         return {"ssl": context}
 
-    def open(self, client_flag: int = 0) -> "Connection[Any]":
-        """Connect and set up the session; with one more of PyMySQL's flags."""
-        arguments = self.connect_arguments()
+    def open(self, client_flag: int = 0, **changed: Any) -> "Connection[Any]":
+        """Connect and set up the session; with one more of PyMySQL's flags, and other arguments than the resource's."""
+        arguments = self.connect_arguments() | changed
         arguments["client_flag"] |= client_flag
         try:
             connection: Connection[Any] = pymysql_parts.connection_class()(**arguments)
