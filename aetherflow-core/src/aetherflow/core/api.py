@@ -182,6 +182,7 @@ if TYPE_CHECKING:
     )
     from aetherflow.core.kernel.yaml.spec import ResourceSpec
     from aetherflow.core.runtime.environment.settings import Settings
+    from aetherflow.core.runtime.processes.guard import guarded_programs
 
 __all__ = [
     "API_VERSION", "STEP_SKIPPED", "STEP_SUCCESS", "Acknowledged", "AetherflowError", "AppendsFiles",
@@ -206,8 +207,9 @@ __all__ = [
     "Step", "StepCancelledError", "StepError", "StepInfo", "StepInputError", "StepInputs", "StepOutputs", "StepResult",
     "StepSpec", "StepTimeoutError", "StoreConflictError", "TableColumn", "TableMaker", "UndecidedStepError", "Unpacked",
     "UntrustedError", "UsageError", "WorkspaceSpec", "WritePath", "WritesLocally", "WritesTogether", "class_place",
-    "get_connector", "get_step", "hookimpl", "install_command", "list_connectors", "list_steps", "new_run_id",
-    "open_file", "parse_bool", "register_connector", "register_step", "require", "require_attr", "wrong_result",
+    "get_connector", "get_step", "guarded_programs", "hookimpl", "install_command", "list_connectors", "list_steps",
+    "new_run_id", "open_file", "parse_bool", "register_connector", "register_step", "require", "require_attr",
+    "wrong_result",
 ]  # fmt: skip
 
 
@@ -262,6 +264,7 @@ kernel.sequencing.run_errors: RunFailedError RunInterruptedError RunUnknownError
 kernel.yaml.flow: CleanupPolicy FlowMetaSpec FlowSpec JobSpec LockScope LocksSpec StateSpec StepSpec WorkspaceSpec
 kernel.yaml.spec: ResourceSpec
 runtime.environment.settings: Settings
+runtime.processes.guard: guarded_programs
 """
 _LATE = {
     name: module for module, _, names in (row.partition(":") for row in _ROWS.splitlines()) for name in names.split()

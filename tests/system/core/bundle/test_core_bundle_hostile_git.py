@@ -1,8 +1,11 @@
 """Git servers that are slow, silent, endless, lie about sizes or talk nonsense, in every phase: each limit holds."""
 
+import contextlib
 import os
 import random
 import resource
+import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -12,6 +15,7 @@ import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hostile_peers import FAULTS, HERE, Hostile, costs, hostile
@@ -19,6 +23,9 @@ from hostile_peers import FAULTS, HERE, Hostile, costs, hostile
 from aetherflow.core.api import BundleSourceInit, ConnectorError
 from aetherflow.core.builtins import git_source
 from aetherflow.core.builtins.git_source import GitSource
+
+if TYPE_CHECKING:
+    from core_project import Project
 
 LIMIT, GRACE = 0.5, 20
 Serve = Callable[[Hostile, socket.socket], None]
@@ -172,3 +179,45 @@ def test_a_pack_fills_no_disk(repository: Path, folder: Path, monkeypatch: pytes
     monkeypatch.setattr(git_source, "_LIMITED", git_source._LIMITED.replace(str(git_source.MOST_BYTES // 512), "200"))
     error = check_refused(talk(repository, "pack", "endless", threading.Event()), folder, 60)
     assert "longer than" not in str(error)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_git_ends_with_a_sync_that_is_stopped(project: "Project", number: int) -> None:
+    with hostile(lambda server, peer: server.silent(peer)) as server:
+        url = f"http://{HERE}:{server.port}/x"
+        layout = "{flows_dir: flows, profiles_file: p.yaml}"
+        source = f"{{type: git, url: '{url}', ref: main}}"
+        bundle = f"{{id: b, entry_flow: flows/f.yaml, layout: {layout}, source: {source}}}"
+        project.write(f"version: 1\nbundle: {bundle}\n", "bundle.yaml")
+        left: set[Path] = set()
+        sync = project.start("bundle", "sync", "-m", "bundle.yaml")
+        try:
+            until(lambda: len(that_have(url)) > 1)  # git and its helper
+            left.update(Path(f"/proc/{pid}/cwd").readlink() for pid in that_have(url))
+            sync.send_signal(number)
+            sync.wait(GRACE)
+            until(lambda: not that_have(url))
+        finally:
+            sync.kill()
+            sync.communicate()
+            for pid in that_have(url):
+                os.kill(pid, signal.SIGKILL)
+            for each in left:
+                shutil.rmtree(each)
+
+
+def that_have(argument: str) -> list[int]:
+    """The processes with an argument."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended
+            if argument in each.read_text().split("\0"):
+                found.append(int(each.parent.name))
+    return found
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + GRACE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

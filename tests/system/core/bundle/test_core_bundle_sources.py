@@ -24,6 +24,12 @@ def git(place: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
+NOT_TAKEN = (
+    "fd::7", "ext::sh -c id", "--upload-pack=id", "git://a.example/b", "ftp://a.example/b", "http://a.example/b",
+    "http://127.a.example/b", "git+ssh://a.example/b",
+)  # fmt: skip
+
+
 class TestGit(BundleSourceSuite):
     source = GitSource
     name = "git"
@@ -74,11 +80,32 @@ class TestGit(BundleSourceSuite):
         with self.of(place) as source, pytest.raises(ConnectorError, match="link is a link"):
             list(source.list())
 
-    @pytest.mark.parametrize("url", ["ext::sh -c touch% pwned", "--upload-pack=touch pwned", "-x"])
-    def test_a_url_that_would_run_a_command_is_refused(self, place: Path, url: str) -> None:
-        with self.of(place, url=url) as source, pytest.raises(ConnectorError):
+    @pytest.mark.parametrize("url", NOT_TAKEN)
+    def test_git_is_not_started_for_other_schemes(self, place: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+        (place / "git").write_text(f"#!/bin/sh\ntouch {place}/started\n")
+        (place / "git").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{place}:{os.environ['PATH']}")
+        with pytest.raises(ConnectorError, match=r"^bundle source git: url: .* isn't an https, ssh or file URL"):
+            list(self.of(place, url=url).list())
+        assert not (place / "started").exists()
+
+    def test_git_speaks_no_other_protocol_for_a_url_that_is_taken(
+        self, place: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (place / "config").write_text(
+            f'[url "ext::sh -c touch% {place}/pwned% "]\n\tinsteadOf = https://a.example/\n'
+            "[protocol]\n\tallow = always\n"
+        )
+        monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(place / "config"))
+        with self.of(place, url="https://a.example/x") as source, pytest.raises(ConnectorError, match="ext"):
             list(source.list())
-        assert not list(place.rglob("pwned"))
+        assert not (place / "pwned").exists()
+
+    @pytest.mark.parametrize(
+        "url", ["https://a/b", "ssh://git@a:22/b", "git@a:b/c.git", "git@[::1]:b", "file:///srv/b", "../b", "/srv/b:c"]
+    )
+    def test_what_git_is_given(self, place: Path, url: str) -> None:
+        assert self.of(place, url=url).conf.url == url
 
     def test_a_password_in_the_url_is_not_shown(self, place: Path) -> None:
         with self.of(place, url="http://me:s3cret@127.0.0.1:9/x.git") as source:

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import ipaddress
 import os
 import re
 import shutil
@@ -9,11 +10,12 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from aetherflow.core.api import (
     Arguments,
@@ -23,6 +25,7 @@ from aetherflow.core.api import (
     Holds,
     PlainText,
     RemoteFileMeta,
+    guarded_programs,
 )
 
 CHUNK = 1 << 20
@@ -34,6 +37,9 @@ LONGEST_ENTRY = 8 * 1024
 _LIMITED = f'ulimit -d {MEMORY // 1024}; ulimit -f {MOST_BYTES // 512}; exec git "$@"'
 _FRUGAL = ("pack.threads=1", "core.bigFileThreshold=16m", "core.deltaBaseCacheLimit=32m", "core.packedGitLimit=64m")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_SCHEMES = ("https", "ssh", "file")
+"""What git may speak; besides `http` to this machine, and SSH as in `git@host:path`."""
+_SCHEME = re.compile(r"([a-z0-9.+-]+)(::|://)", re.IGNORECASE)
 _USER_INFO = re.compile(r"(\w+://)[^/\s@]+@")
 _IS_REMOTE = re.compile(r"[^/]+:")
 _KINDS = {"120000": "a link", "160000": "a submodule"}
@@ -53,14 +59,39 @@ class Config(BundleSourceConfig):
     """Which commit of which repository."""
 
     url: Annotated[str, Arguments(_repository)] = Field(
-        min_length=1, description="As for `git clone`; a relative path is beside the manifest."
+        min_length=1,
+        description="An https, ssh or file URL, USER@HOST:PATH, or a path beside the manifest; http to this machine.",
     )
     ref: PlainText = Field("HEAD", min_length=1, description="Branch, tag or commit.")
     commit: PlainText | None = Field(
         None, pattern=r"^[0-9a-f]{40,64}$", description="The commit that `ref` must lead to; another one is refused."
     )
+
     base_path: PlainText = Field("", description="Folder in the repository that holds the bundle; default: all of it.")
     timeout_seconds: float = Field(120, gt=0, description="Longest time for one git command.")
+
+    @field_validator("url")
+    @classmethod
+    def _is_spoken(cls, url: str) -> str:
+        schemes = _schemes(url)
+        if url.startswith("-") or schemes is None:
+            raise ValueError(f"{_shown(url)} isn't an https, ssh or file URL, USER@HOST:PATH, or a path")
+        return url
+
+
+def _schemes(url: str) -> tuple[str, ...] | None:
+    """What git may speak for a URL; None if it may not speak what the URL names."""
+    if (found := _SCHEME.match(url)) is None or (found[2] == "://" and found[1].lower() in _SCHEMES):
+        return _SCHEMES
+    return (*_SCHEMES, "http") if url.lower().startswith("http://") and _is_here(url) else None
+
+
+def _is_here(url: str) -> bool:
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:  # another name
+        return False
 
 
 class GitSource(BundleSource[Config]):
@@ -80,6 +111,9 @@ class GitSource(BundleSource[Config]):
     _files: dict[str, str] | None = None
     """Path in the bundle to the id of its git blob."""
     _reader: "subprocess.Popen[bytes] | None" = None
+    _guarded: contextlib.ExitStack | None = None
+    """Ends all git processes that were started by `_start`."""
+    _start: Callable[..., "subprocess.Popen[bytes]"]
 
     def list(self) -> Iterator[RemoteFileMeta]:
         """Every file of the commit, with size and hash."""
@@ -139,6 +173,9 @@ class GitSource(BundleSource[Config]):
             with self._reader as reader:
                 _kill(reader)
             self._reader = None
+        if self._guarded is not None:
+            self._guarded.close()
+            self._guarded = None
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
@@ -162,8 +199,9 @@ class GitSource(BundleSource[Config]):
         url = self.conf.url
         if not _IS_REMOTE.match(url):
             url = str((self.root / url).absolute())
-        if url.startswith("-") or self.conf.ref.startswith("-"):
-            raise ConnectorError(f"bundle source git: {_shown(url)} is no repository", fix="correct bundle.source.url")
+        if self.conf.ref.startswith("-"):
+            message = f"bundle source git: {self.conf.ref!r} isn't a branch, tag or commit"
+            raise ConnectorError(message, fix="correct bundle.source.ref")
         return url
 
     def _git_commit(self, url: str, commit: str) -> str:
@@ -243,18 +281,21 @@ class GitSource(BundleSource[Config]):
 
     def _process(self, *arguments: str) -> "subprocess.Popen[bytes]":
         assert self._folder is not None  # noqa: S101 made before the first command
-        # no hooks of the user, no prompts, no transport that runs a command from the URL
-        wanted = ("core.hooksPath=/dev/null", "protocol.ext.allow=never", "safe.directory=*", *_FRUGAL)
+        # no hooks of the user, no prompts, no transport that runs a command from the URL, also after a redirect
+        wanted = ("core.hooksPath=/dev/null", "safe.directory=*", *_FRUGAL)
         settings = [part for each in wanted for part in ("-c", each)]
-        env = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_DIR": self._folder.name, "LC_ALL": "C"}
+        spoken = {"GIT_ALLOW_PROTOCOL": ":".join(_schemes(self.conf.url) or ())}
+        env = {**os.environ, **spoken, "GIT_TERMINAL_PROMPT": "0", "GIT_DIR": self._folder.name, "LC_ALL": "C"}
         if shutil.which("git") is None:
             raise ConnectorError("bundle source git: the command git is not installed", fix="install git")
+        if self._guarded is None:
+            self._guarded = contextlib.ExitStack()
+            self._start = self._guarded.enter_context(guarded_programs())
         # by a shell: limits that are set between fork and exec in Python can block a program with threads
-        return subprocess.Popen(
+        return self._start(
             ["/bin/sh", "-c", _LIMITED, "git", *settings, *arguments],
             cwd=self._folder.name,
             env=env,
-            start_new_session=True,  # so that it can be ended with the helpers that wait for the server
             stdin=subprocess.PIPE if arguments[0] == "cat-file" else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE if arguments[0] != "cat-file" else subprocess.DEVNULL,

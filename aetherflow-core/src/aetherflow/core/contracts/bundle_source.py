@@ -73,9 +73,8 @@ class BundleSource(ABC, Generic[ConfigT]):
             try:
                 self.conf = validated(self.Config, plain(dict(init.config)), init.config)  # type: ignore[assignment]  # the named model
             except ValidationError as error:
-                details = "; ".join(
-                    f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_input=False)
-                )
+                wrong = [(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors(include_input=False)]
+                details = "; ".join(f"{at}: {why.removeprefix('Value error, ')}" for at, why in wrong)
                 raise ConnectorError(f"bundle source {init.type}: {details}") from error
 
     @abstractmethod

@@ -300,6 +300,15 @@ def test_a_short_flow_cannot_ask_for_gigabytes(project: "Project", monkeypatch: 
     assert "fix: write the data to a file in a step, and give its path to the next one" in ended.err
 
 
+def test_a_step_cannot_ask_for_gigabytes_in_many_values(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEXT", "x" * 100_000)
+    items = [f"{number}{'{{env.TEXT}}' * 500}" for number in range(6)]
+    project.flow(f"jobs: [{{id: a, steps: [{{id: s, type: check_items, inputs: {{items: {json.dumps(items)}}}}}]}}]\n")
+    ended = project.cli("run", "flow.yaml")
+    assert ended.code == 1
+    assert "AF1307 the templates make values of more than 256 MiB for one step" in ended.err
+
+
 def test_a_secret_on_the_command_line_is_not_recorded(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_TOKEN", "t0k3n-v4lue")
     monkeypatch.setattr(sys, "argv", ["aetherflow", "t0k3n-v4lue"])

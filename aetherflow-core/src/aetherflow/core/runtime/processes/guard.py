@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import select
 import signal
 import subprocess
@@ -9,8 +10,9 @@ import sys
 import threading
 import time
 import weakref
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from aetherflow.core.base import durable
 from aetherflow.core.runtime.processes import guard_program
@@ -119,6 +121,34 @@ class Guard:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+
+
+@contextlib.contextmanager
+def guarded_programs() -> "Iterator[Callable[..., subprocess.Popen[bytes]]]":
+    """Yield a function that starts programs as `subprocess.Popen` does, each in a session of its own.
+
+    They and their descendants are killed at the end of the block, and if this process dies before. For programs that
+    no step starts, such as those of a bundle source: `RunContext.spawn` starts those of steps.
+    """
+    mark = secrets.token_hex(16)
+    guard = Guard(mark)
+    outer = os.environ.get(guard_program.VARIABLE)
+    marked = {guard_program.VARIABLE: f"{outer}:{mark}" if outer else mark}
+    started: dict[int, str] = {}
+
+    def start(argv: list[str], *, env: Mapping[str, str], **options: Any) -> subprocess.Popen[bytes]:
+        guard.ready()
+        process = subprocess.Popen(argv, env={**env, **marked}, start_new_session=True, **options)
+        started[process.pid] = guard_program.born(process.pid)
+        guard.add(process.pid, started[process.pid])
+        return process
+
+    try:
+        yield start
+    finally:
+        if started:
+            guard_program.end(started, guard_program.Search(mark), 0)
+        guard.close()
 
 
 def _in_forked_process() -> None:
