@@ -4,6 +4,7 @@ import csv
 import datetime
 import io
 import tempfile
+import tracemalloc
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +18,7 @@ from aetherflow.core.api import CsvFormat, StepError
 from aetherflow_builtins_db.formats.delimited import DelimitedWriter
 from aetherflow_builtins_db.formats.options import DelimitedInputs
 from aetherflow_builtins_db.formats.sink import HashingSink
+from aetherflow_builtins_db.loading.delimited import DelimitedReader
 
 
 def written(rows: list[tuple[Any, ...]], **options: Any) -> str:
@@ -175,3 +177,19 @@ def test_options_stand_at_either_place() -> None:
     )
     assert DelimitedInputs().dialect("tsv").delimiter == "\t"
     assert DelimitedInputs.model_validate({"include_header": "no"}).dialect("csv").include_header is False
+
+
+def test_a_record_of_many_short_lines_takes_the_memory_of_its_text() -> None:
+    size = 2 << 20
+    text = 'a,b\n1,"\n' + "x\n" * (size // 2) + '"\n2,end\n'
+    tracemalloc.start()
+    try:
+        (batch,) = DelimitedReader(io.StringIO(text, newline=""), CsvFormat()).batches(
+            10, lambda each: pytest.fail(each.reason)
+        )
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [len(row[1] or "") for row in batch.rows] == [size + 1, 3]
+    assert batch.numbers == [2, 4 + size // 2]
+    assert peak < 16 * size  # the source and the field take four bytes each for a character
