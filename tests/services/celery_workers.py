@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization as s
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import warm
-from aetherflow.scheduler.launchers import broker
+from aetherflow.scheduler.launchers import broker, signing
 from aetherflow.scheduler.launchers.base import Running, RunRequest
 from aetherflow.scheduler.launchers.celery import CeleryLauncher
 
@@ -35,6 +37,19 @@ STEP = (
 FIRST = '      - {id: s0, type: external.process, inputs: {shell: true, command: "echo 0 {{params.n}} >> $EFFECTS"}}'
 
 
+def lay_keys(folder: Path) -> dict[str, str]:
+    """Make a key for orders, and the file that allows it; returns the variable that names their folder."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    key = folder / signing.KEY
+    private = Ed25519PrivateKey.generate()
+    form = (s.Encoding.PEM, s.PrivateFormat.OpenSSH, s.NoEncryption())
+    key.touch(0o600)
+    key.write_bytes(private.private_bytes(*form))
+    public = private.public_key().public_bytes(s.Encoding.OpenSSH, s.PublicFormat.OpenSSH).decode()
+    (folder / signing.SIGNERS).write_text(f'* namespaces="{signing.ORDERS},{signing.ANSWERS}" {public}\n')
+    return {signing.FOLDER: str(folder)}
+
+
 class Herd:
     """A broker, its workers, and a scheduler's launcher in this process."""
 
@@ -51,7 +66,7 @@ class Herd:
         self.env |= {
             broker.URL: url, broker.VISIBILITY: "6", "EFFECTS": str(self.effects), "GO": str(self.go),
             "AETHERFLOW_STATE_ROOT": str(folder / "state"), "AETHERFLOW_WORK_ROOT": str(folder / "work"),
-            **warm.forking(),
+            **warm.forking(), **lay_keys(folder / "keys"),
         }  # fmt: skip
         lines = [FIRST, *(STEP % (number, number) for number in range(1, steps))]
         (folder / "flow.yaml").write_text(FLOW.replace("STEPS", "\n".join(lines)).replace("SECONDS", str(seconds)))
@@ -68,7 +83,7 @@ class Herd:
 
     def told(self) -> str:
         """What workers and runs have told; an order that was delivered twice has two logs."""
-        logs = (*sorted(self.folder.glob("worker-*.log")), *sorted((self.folder / "ledger.d").glob("*.log")))
+        logs = (*sorted(self.folder.glob("worker-*.log")), *sorted((self.folder / "state/ledger.d").glob("*.log")))
         return "\n".join(f"{path.name}\n{path.read_text()[-4000:]}" for path in logs)
 
     def order(
@@ -93,7 +108,7 @@ class Herd:
         )
         request = RunRequest(
             "i", name, "2026-11-25T01:00:00Z", (*arguments, "--param", f"n={name}"), self.folder,
-            self.folder / f"ledger.d/{name}.{attempt}.log", queue=queue, fan_out_queue=fan_out_queue,
+            self.folder / f"state/ledger.d/{name}.{attempt}.log", queue=queue, fan_out_queue=fan_out_queue,
         )  # fmt: skip
         self.queues |= {queue, fan_out_queue}
         self.runs[name] = found = launcher.start(request, self.ended.set)
@@ -189,7 +204,7 @@ def herd_on(
 ) -> Iterator[Herd]:
     """A herd whose processes are gone afterwards; this process uses its broker, too."""
     made = Herd(folder, url, steps, seconds)
-    for name in (broker.URL, broker.VISIBILITY):
+    for name in (broker.URL, broker.VISIBILITY, signing.FOLDER):
         monkeypatch.setenv(name, made.env[name])
     broker.application.cache_clear()
     try:

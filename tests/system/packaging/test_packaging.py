@@ -23,6 +23,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from brokers import redis_running
+from celery_workers import lay_keys
 from torture_tier import TIER
 from uv_program import build_all, uv
 
@@ -348,9 +349,11 @@ def test_no_variable_arms_failpoints(environment: Path, dist: Path, tmp_path: Pa
     points, log = tmp_path / "points", tmp_path / "worker.log"
     (tmp_path / "flow.yaml").write_text(FLOW)
     item = {"id": "only", "cron": "@daily", "flow": "flow.yaml", "launcher": "celery"}
-    (tmp_path / "scheduler.yaml").write_text(json.dumps({"timezone": "UTC", "state": "ledger.sqlite", "items": [item]}))
+    document = {"timezone": "UTC", "state": "state/ledger.sqlite", "items": [item]}
+    (tmp_path / "scheduler.yaml").write_text(json.dumps(document))
+    keys = [f"{name}={value}" for name, value in lay_keys(tmp_path / "keys").items()]
     with redis_running() as url:
-        armed = ["env", f"AETHERFLOW_FAILPOINT=log:{points}", f"AETHERFLOW_BROKER_URL={url}"]
+        armed = ["env", f"AETHERFLOW_FAILPOINT=log:{points}", f"AETHERFLOW_BROKER_URL={url}", *keys]
         done = run([*armed, environment / "bin/aetherflow", "run", "flow.yaml"], tmp_path)
         assert done.returncode == 0, done.stderr
         places = {"AETHERFLOW_WORK_ROOT": f"{tmp_path}/work", "AETHERFLOW_STATE_ROOT": f"{tmp_path}/state"}

@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from aetherflow.core.runtime.child_elsewhere import CHILD_RUNS as CHILD_RUNS
     from aetherflow.core.runtime.child_elsewhere import piece as piece
     from aetherflow.core.runtime.environment.administrator import administrator as administrator
+    from aetherflow.core.runtime.environment.administrator import beside_policy as beside_policy
     from aetherflow.core.runtime.environment.allowed import usable_in as usable_in
     from aetherflow.core.runtime.environment.documents import load_document as load_document
     from aetherflow.core.runtime.environment.policing import place_findings as place_findings
@@ -162,7 +163,7 @@ _HOMES = {
     "kernel.yaml.binder": "bind",
     "kernel.yaml.loader": "Document RawString",
     "runtime.child_elsewhere": "CHILD_RUNS piece",
-    "runtime.environment.administrator": "administrator",
+    "runtime.environment.administrator": "administrator beside_policy",
     "runtime.environment.allowed": "usable_in",
     "runtime.environment.documents": "load_document",
     "runtime.environment.policing": "place_findings",

@@ -80,7 +80,7 @@ def test_a_schedule_names_launcher_and_queue_and_its_stop_reaches_the_worker(
 ) -> None:
     with herd_on(tmp_path, redis_url, monkeypatch) as herd:
         item = {"id": "i", "cron": "@daily", "flow": "flow.yaml", "params": {"n": "a"}}
-        document = {"timezone": "UTC", "state": "ledger.sqlite", "defaults": {"launcher": "celery", "queue": "q"}}
+        document = {"timezone": "UTC", "state": "state/ledger.sqlite", "defaults": {"launcher": "celery", "queue": "q"}}
         (tmp_path / "scheduler.yaml").write_text(json.dumps({**document, "items": [item]}))
         herd.worker("--queue", "q")
         argv = [sys.executable, "-m", "aetherflow.scheduler", "run-item", "scheduler.yaml", "i"]
@@ -129,7 +129,7 @@ def test_short_runs_share_a_process_and_nothing_else(herd: Herd, tmp_path: Path)
 
     def process_of(name: str) -> int:
         herd.order(launcher, name)
-        assert set(herd.until_all_have_ended().values()) == {0}, (tmp_path / f"ledger.d/{name}.1.log").read_text()
+        assert set(herd.until_all_have_ended().values()) == {0}, (tmp_path / f"state/ledger.d/{name}.1.log").read_text()
         return herd.owners()[name]
 
     first = process_of("a")

@@ -46,8 +46,10 @@ class ServerHerd:
     def worker_there(self, *more: str) -> "subprocess.Popen[bytes]":
         """A worker on the other host."""
         argv = [*self.other.prefix, sys.executable, "-m", "aetherflow.scheduler", "worker", "--concurrency", "2", *more]
+        # another state root than that of this host; it is above it, since the log of an order has to be in both
+        env = self.herd.env | self.other.env | {"AETHERFLOW_STATE_ROOT": str(self.herd.folder)}
         with (self.herd.folder / f"worker-{len(self.herd.workers)}.log").open("ab") as log:
-            found = warm.Popen(argv, cwd=self.herd.folder, env=self.herd.env | self.other.env, stdout=log, stderr=log)
+            found = warm.Popen(argv, cwd=self.herd.folder, env=env, stdout=log, stderr=log)
         self.herd.workers.append(found)
         return found
 

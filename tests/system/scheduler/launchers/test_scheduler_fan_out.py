@@ -67,7 +67,7 @@ def children(herd: Herd) -> dict[str, tuple[Any, ...]]:
 
 def told(herd: Herd) -> str:
     """What the run has told; an order that was delivered twice has two logs."""
-    return "".join(f"{path.name}\n{path.read_text()}" for path in (herd.folder / "ledger.d").glob("r.1*.log"))
+    return "".join(f"{path.name}\n{path.read_text()}" for path in (herd.folder / "state/ledger.d").glob("r.1*.log"))
 
 
 def waiting(herd: Herd) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import warm
-from aetherflow.scheduler.launchers import broker
+from aetherflow.scheduler.launchers import broker, signing
 from aetherflow.scheduler.launchers.celery import CeleryLauncher
 from brokers import redis_running
 from celery_workers import Herd, herd_on
@@ -140,7 +140,7 @@ def test_both_statuses_and_the_check_show_what_the_leader_knows(
         item = {"id": "a", "cron": "0 3 1 1 *", "launcher": "celery"}
         bench.schedule_of(item, lease_seconds=LEASE)
         bench.flow(["true"])
-        scheduler = bench.start("run", "scheduler.yaml", **{broker.URL: url})
+        scheduler = bench.start("run", "scheduler.yaml", **{broker.URL: url, signing.FOLDER: herd.env[signing.FOLDER]})
         until((bench.folder / "state").exists)  # until then `status` ends with exit code 4: there is no state to read
         until(lambda: needs(bench) == ["no_worker"])
         assert "LATE: no worker takes orders of the queue aetherflow" in bench.command(

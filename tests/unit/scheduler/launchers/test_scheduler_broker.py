@@ -1,7 +1,7 @@
 """Orders of the launcher `celery`, and what it makes of answers that come, or do not come; no broker is asked."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,12 +11,16 @@ from aetherflow.core.api import UsageError
 from aetherflow.scheduler.launchers import broker, celery, heartbeats
 from aetherflow.scheduler.launchers.base import Outcome, RunRequest
 from aetherflow.scheduler.launchers.broker import RunOrder
+from aetherflow.scheduler.launchers.signing import MessageKind, signed
+from celery_workers import lay_keys
 
 ARGUMENTS = ("run", "--flow-yaml", "f.yaml", "--run-id", "r", "--if-busy", "wait", "--json")
 
 
 @pytest.fixture(autouse=True)
-def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def url(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    for name, value in lay_keys(tmp_path / "keys").items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv(broker.URL, "amqp://guest@127.0.0.1:1//")
     broker.application.cache_clear()
     yield
@@ -81,6 +85,7 @@ def test_the_visibility_of_redis_is_a_number(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv(broker.URL, "redis://127.0.0.1:1/0")
     assert broker.application().conf.broker_transport_options["visibility_timeout"] == 300
     broker.application.cache_clear()
+    monkeypatch.setenv(broker.URL, "redis://127.0.0.1:1/0")
     monkeypatch.setenv(broker.VISIBILITY, "soon")
     with pytest.raises(UsageError, match="is not a number"):
         broker.application()
@@ -122,16 +127,25 @@ class Message:
         self.acked += 1
 
 
+def sent(kind: MessageKind, queue: str, body: Mapping[str, object]) -> dict[str, object]:
+    """A message of a worker, as the broker carries it."""
+    return {"kind": kind.value, "message": signed(kind, queue, body)}
+
+
 def test_an_answer_is_the_outcome(launcher: Given) -> None:
     ended: list[int] = []
     running = launcher.start(request(), lambda: ended.append(1))
     number, message = RunOrder.of(request(), "x").number, Message()
-    launcher.take({"number": "another", "exit_code": 1, "summary": None}, message)
+    launcher.take(sent(MessageKind.ANSWER, "q", {"number": "another", "exit_code": 1, "summary": None}), message)
     assert running.poll() is None
-    launcher.take({"number": number, "exit_code": 0, "summary": {"status": "SUCCESS"}}, message)
-    assert running.poll() == Outcome(0, {"status": "SUCCESS"})
     launcher.take({"number": number, "exit_code": 1, "summary": None}, message)
-    assert (running.poll(), ended, message.acked) == (Outcome(0, {"status": "SUCCESS"}), [1], 3)
+    assert running.poll() is None, "nobody signed it"
+    launcher.take(
+        sent(MessageKind.ANSWER, "q", {"number": number, "exit_code": 0, "summary": {"status": "SUCCESS"}}), message
+    )
+    assert running.poll() == Outcome(0, {"status": "SUCCESS"})
+    launcher.take(sent(MessageKind.ANSWER, "q", {"number": number, "exit_code": 1, "summary": None}), message)
+    assert (running.poll(), ended, message.acked) == (Outcome(0, {"status": "SUCCESS"}), [1], 4)
 
 
 def test_an_order_without_an_answer_is_given_again_but_not_once_it_is_withdrawn(
@@ -167,7 +181,7 @@ def test_orders_that_were_given_again_are_shown_until_a_worker_has_them(launcher
     assert (late.code, late.since) == ("orders_lost", running.lost_at)
     assert late.text == "the broker has lost 1 orders of the queue q; they were given again"
     answer = {"worker": "w@h", "host": "h", "queues": ["q"], "orders": [running.order.number]}
-    launcher.take(answer, Message())
+    launcher.take(sent(MessageKind.HEARTBEAT, "q", answer), Message())
     assert launcher.late_heartbeats(10, [None]) == []
 
 
@@ -182,7 +196,7 @@ def test_a_broker_that_takes_nothing_is_late_and_nothing_is_known_of_its_workers
     assert [each.code for each in launcher.late_heartbeats(10, [None, "own"])] == ["broker_unreachable"]
     launcher._heartbeats.reached()
     assert [each.code for each in launcher.late_heartbeats(10, [None, "own"])] == ["no_worker", "no_worker"]
-    launcher.take({"worker": "w@h", "host": "h", "queues": ["own"]}, Message())
+    launcher.take(sent(MessageKind.HEARTBEAT, "own", {"worker": "w@h", "host": "h", "queues": ["own"]}), Message())
     assert [each.code for each in launcher.late_heartbeats(10, [None, "own"])] == ["no_worker"]
 
 

@@ -12,6 +12,7 @@ from aetherflow.scheduler.launchers.base import Outcome, Running, RunRequest
 from aetherflow.scheduler.launchers.broker import RunOrder
 from aetherflow.scheduler.launchers.subprocess import SubprocessLauncher
 from aetherflow.scheduler.launchers.worker import BUSY, CoveredError, Worker
+from celery_workers import lay_keys
 
 WAIT_SECONDS = 30
 
@@ -44,7 +45,9 @@ class Here(SubprocessLauncher):
 
 
 @pytest.fixture(autouse=True)
-def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def url(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    for name, value in lay_keys(tmp_path / "keys").items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv(broker.URL, "amqp://guest@127.0.0.1:1//")
     broker.application.cache_clear()
     yield

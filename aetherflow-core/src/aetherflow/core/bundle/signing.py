@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from aetherflow.core.base import durable
+from aetherflow.core.base import durable, owners
 from aetherflow.core.base.errors import SpecError, UsageError
 from aetherflow.core.bundle.failures import BundleTamperedError
 from aetherflow.core.bundle.listing import read_listing
@@ -116,16 +116,17 @@ def load_key(path: Path, passphrase: Callable[[], str | None], agent: str | None
     from aetherflow.core.bundle import sshsig  # it imports the library of the extra
     from aetherflow.core.bundle.ssh_agent import agent_signer
 
-    require(path, "who signs bundles")
+    require(path, "who signs")
     try:
         with path.open("rb") as file:
-            mode, data = path.stat().st_mode, file.read(MAX_KEY)
+            facts, data = path.stat(), file.read(MAX_KEY)
     except OSError as error:
         raise UsageError(f"the key {path} cannot be read: {error.strerror}", fix="name a private key of SSH") from error
     try:
         if path.suffix == ".pub":
             return agent_signer(sshsig.read_public(data), agent)
-        if stat.S_IMODE(mode) & 0o077:
+        # one of root's may be read by the group of the account, which is all that root gives to an account
+        if stat.S_IMODE(facts.st_mode) & (0o037 if facts.st_uid == owners.ROOT else 0o077):
             fix = f"let only its owner read it: chmod 600 {shlex.quote(str(path))}"
             raise UsageError(f"others may read the key {path}", fix=fix)
         try:

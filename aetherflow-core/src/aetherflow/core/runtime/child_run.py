@@ -3,13 +3,14 @@
 import contextlib
 import json
 import os
-import pickle
 import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
+
+from pydantic import TypeAdapter
 
 from aetherflow.core.base.durable import ChildProcess
 from aetherflow.core.base.errors import StepError
@@ -72,7 +73,7 @@ class ChildRunRequest(NamedTuple):
     def write(self, stream: IO[bytes]) -> None:
         """Send the request, and close the stream; a process that has ended already is no error."""
         with contextlib.suppress(BrokenPipeError), stream:  # a process that has ended says why
-            pickle.dump(self, stream)
+            stream.write(TypeAdapter(ChildRunRequest).dump_json(self))
 
     def require_wanted(self) -> None:
         """Raise StepError if nobody waits for this run: that around it has ended, or goes on in another process."""
@@ -87,10 +88,8 @@ class ChildRunRequest(NamedTuple):
 
     @staticmethod
     def read(stream: IO[bytes]) -> "ChildRunRequest":
-        """Read the request that `write` has sent at the other end of the stream."""
-        found = pickle.load(stream)  # noqa: S301 from the run around; who else sends orders may start any program
-        assert isinstance(found, ChildRunRequest)  # noqa: S101 for the types
-        return found
+        """Read the request that `write` has sent at the other end of the stream. ValueError if it isn't one."""
+        return TypeAdapter(ChildRunRequest).validate_json(stream.read())
 
 
 class ChildRun:

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, Self
 from aetherflow.core.embedding import Reason
 
 GROUP = "aetherflow.launchers"
+BROKER_URL = "AETHERFLOW_BROKER_URL"
+"""Variable with the address of the broker and its password, which no run gets."""
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 """Characters that JSON may hold as they are, and YAML may not."""
 
@@ -38,6 +40,10 @@ class RunRequest:
     """Name of the queue that the item names, for launchers that have queues."""
     fan_out_queue: str | None = None
     """Likewise that for the runs that a step of the run has side by side."""
+    schedule: str = ""
+    """Path of the schedule's document."""
+    generation: int = 0
+    """Number of the slot's start, from 1 on."""
 
     @property
     def shown_arguments(self) -> tuple[str, ...]:

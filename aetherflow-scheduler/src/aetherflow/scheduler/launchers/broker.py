@@ -4,25 +4,30 @@ The broker only carries orders. Whether a run is under way, and how it ended, it
 delivered twice finds the run's owner, or its result. So orders may be repeated at will, and none is ever lost.
 """
 
-import base64
 import hashlib
+import ipaddress
 import os
+import ssl
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from aetherflow.core.api import UsageError
-from aetherflow.scheduler.launchers.base import RunRequest
+from aetherflow.core.embedding import administrator
+from aetherflow.scheduler.launchers.base import BROKER_URL, RunRequest
+from aetherflow.scheduler.launchers.signing import require_keys
 
 if TYPE_CHECKING:
     from celery import Celery
     from kombu import Connection, Queue
 
-URL = "AETHERFLOW_BROKER_URL"
+URL = BROKER_URL
 VISIBILITY = "AETHERFLOW_BROKER_VISIBILITY_SECONDS"
 _SCHEMES = frozenset({"amqp", "amqps", "redis", "rediss"})
+_TLS = frozenset({"amqps", "rediss"})
+_WEAKEN_TLS = frozenset({"ssl", "cert_reqs", "ssl_cert_reqs", "ssl_check_hostname", "ssl_ca_certs"})
 _FORMS = "amqps://USER:PASSWORD@HOST:5671// (RabbitMQ) or rediss://:PASSWORD@HOST:6379/0 (Redis)"
 TASK = "aetherflow.run"
 DEFAULT_QUEUE = "aetherflow"
@@ -58,7 +63,11 @@ class RunOrder(NamedTuple):
     fan_out_queue: str | None = None
     """Queue for the runs that a step of the run has side by side; None: they are processes beside it."""
     request: str = ""
-    """Of such a run: all that its process reads, in base64."""
+    """Of such a run: all that its process reads, as JSON."""
+    schedule: str = ""
+    """Path of the schedule's document."""
+    generation: int = 0
+    """Number of the slot's start."""
 
     @classmethod
     def of(cls, request: RunRequest, answer_to: str) -> "RunOrder":
@@ -76,6 +85,8 @@ class RunOrder(NamedTuple):
             answer_to,
             number,
             request.fan_out_queue,
+            schedule=request.schedule,
+            generation=request.generation,
         )
 
     def inside(self, run_id: str, folder: str, request: bytes) -> "RunOrder":
@@ -88,15 +99,24 @@ class RunOrder(NamedTuple):
             log=log,
             number=f"{self.number}.{run_id}",
             fan_out_queue=None,
-            request=base64.b64encode(request).decode(),
+            request=request.decode(),
         )
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> "RunOrder":
-        """The order that a message holds. ValueError for one that is none."""
-        found = cls(**{**data, "arguments": tuple(data["arguments"])})
-        if found.arguments[:1] not in (("run",), ("wrap",), (INSIDE,)) or not all(
-            isinstance(each, str) for each in found.arguments
+        """The order that the body of a message holds. ValueError for one that is none."""
+        try:
+            found = cls(**{**data, "arguments": tuple(data["arguments"])})
+        except (KeyError, TypeError):
+            raise ValueError("it hasn't the fields of an order") from None
+        texts = (*found[:3], *found.arguments, *found[4:6], found.answer_to, found.number, found.request)
+        if (
+            found.arguments[:1] not in (("run",), ("wrap",), (INSIDE,))
+            or not all(isinstance(each, str) for each in (*texts, found.fan_out_queue or "", found.schedule))
+            or not isinstance(found.env, dict)
+            or not all(isinstance(each, str) for each in found.env.values())
+            or bool(found.request) != (found.arguments[0] == INSIDE)
+            or type(found.generation) is not int
         ):
             raise ValueError("not the arguments of a run")
         return found
@@ -153,12 +173,14 @@ def application() -> "Celery":
         fix = "install the extra celery of aetherflow-scheduler"
         raise UsageError("runs on Celery need the library celery", fix=fix) from None
     _require_broker(url)
+    require_keys()
     app = Celery("aetherflow", broker=url, set_as_current=False)
     app.conf.update(
         accept_content=["json"],
         broker_connection_retry_on_startup=True,
         broker_heartbeat=30,
         broker_transport_options=_transport(url),
+        broker_use_ssl=_tls(url),
         task_acks_late=True,
         task_acks_on_failure_or_timeout=True,
         task_create_missing_queues=False,
@@ -173,6 +195,7 @@ def application() -> "Celery":
         worker_send_task_events=False,
         worker_soft_shutdown_timeout=0,
     )
+    os.environ.pop(URL)  # what this process starts isn't to see the password of the broker
     return app
 
 
@@ -186,6 +209,37 @@ def _require_broker(url: str) -> None:
         raise UsageError(f"{URL} is not an address: {error}", fix=fix) from None
     if scheme not in _SCHEMES:
         raise UsageError(f"{URL} begins with {scheme!r}, which no broker does", fix=fix)
+    _require_tls(url, fix)
+
+
+def _require_tls(url: str, fix: str) -> None:
+    """UsageError for a broker on another host without TLS that is checked, unless the policy admits it."""
+    parts = urlsplit(url)
+    host, unchecked = parts.hostname or "localhost", parse_qs(parts.query).keys() & _WEAKEN_TLS
+    if (parts.scheme in _TLS and not unchecked) or _is_loopback(host):
+        return
+    name, policy = f"broker:{parts.scheme.removesuffix('s')}", administrator()
+    if policy is None or policy.spec.insecure is None or policy.insecure(name, URL, policy.place(("insecure",))):
+        why = f"{', '.join(sorted(unchecked))} in it weakens TLS" if unchecked else f"{parts.scheme}:// isn't encrypted"
+        allowed = f"or let the policy admit it: insecure: [{name}]"
+        raise UsageError(f"{URL} names a broker on another host, {host}, and {why}", fix=f"{fix}; {allowed}")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _tls(url: str) -> dict[str, Any] | None:
+    """The settings of TLS: the certificate of the broker is checked, and that it is for its host."""
+    parts = urlsplit(url)
+    if parts.scheme not in _TLS:
+        return None
+    if parts.scheme == "amqps":
+        return {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": parts.hostname}
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
 
 
 def _transport(url: str) -> dict[str, Any]:

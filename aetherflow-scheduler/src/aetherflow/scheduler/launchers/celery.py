@@ -1,6 +1,7 @@
 """The launcher `celery`: each run is an order that a worker executes, `aetherflow-scheduler worker`, on any host."""
 
 import contextlib
+import logging
 import os
 import socket
 import threading
@@ -9,6 +10,7 @@ import uuid
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
+from aetherflow.core.api import UsageError
 from aetherflow.core.embedding import said
 from aetherflow.scheduler.launchers.base import LateHeartbeat, Launcher, Outcome, Running, RunRequest
 from aetherflow.scheduler.launchers.broker import (
@@ -23,6 +25,7 @@ from aetherflow.scheduler.launchers.broker import (
     ready_in,
 )
 from aetherflow.scheduler.launchers.heartbeats import LATE_LEASES, Heartbeats, WorkerReason
+from aetherflow.scheduler.launchers.signing import MessageKind, RefusedError, opened, signed
 
 if TYPE_CHECKING:
     from kombu import Connection
@@ -33,6 +36,7 @@ KILLED_SECONDS = 10.0
 """Time after `kill` without an answer after which the order counts as withdrawn: no worker has it."""
 WAIT_SECONDS = 1.0
 """Longest wait of the thread that reads the answers."""
+log = logging.getLogger("aetherflow.scheduler")
 
 
 class CeleryLauncher(Launcher):
@@ -44,6 +48,8 @@ class CeleryLauncher(Launcher):
         self._orders: dict[str, Ordered] = {}
         self._heartbeats = Heartbeats()
         self._watches = False
+        self._queues: set[str] = set()
+        """Queues whose workers are asked for heartbeats."""
         self._lock = threading.Lock()
         self._ready = threading.Event()
         self._thread: threading.Thread | None = None
@@ -57,10 +63,11 @@ class CeleryLauncher(Launcher):
         order = ordered.order
         with self._lock:
             self._orders[order.number] = ordered
+            self._queues.add(ordered.queue_name)
             self._begin_to_read()
         try:
             self.give(ordered)
-        except OSError:
+        except Exception:
             with self._lock:
                 del self._orders[order.number]
             raise
@@ -77,6 +84,7 @@ class CeleryLauncher(Launcher):
         with self._lock:
             self._heartbeats.lease = lease_seconds
             self._watches = True
+            self._queues |= {name or DEFAULT_QUEUE for name in queues}
             self._begin_to_read()
             orders = list(self._orders.values())
             waiting = {each.queue_name for each in orders if now - each.last > LATE_LEASES * lease_seconds}
@@ -91,13 +99,19 @@ class CeleryLauncher(Launcher):
         return found
 
     def give(self, ordered: "Ordered") -> None:
-        """Give an order; OSError if the broker does not take it."""
+        """Give an order; OSError if the broker does not take it, UsageError if no worker would carry it out."""
         from kombu.exceptions import OperationalError
 
+        message = signed(MessageKind.ORDER, ordered.queue_name, ordered.order._asdict())
+        try:
+            opened(message, MessageKind.ORDER, [ordered.queue_name])
+        except RefusedError as error:
+            fix = f"add the key to the signers, with the principal {ordered.queue_name}"
+            raise UsageError(f"the order would be refused: {error}", fix=fix) from error
         try:
             self._app.send_task(
                 TASK,
-                kwargs={"order": ordered.order._asdict()},
+                kwargs={"order": message},
                 task_id=ordered.order.number,
                 queue=queue(ordered.queue),
                 retry_policy={"max_retries": 2, "interval_start": 0.2},
@@ -111,10 +125,10 @@ class CeleryLauncher(Launcher):
         def tell() -> None:
             from kombu.exceptions import OperationalError
 
+            body = {"number": ordered.order.number, "kill": kill}
             with contextlib.suppress(OperationalError, OSError):  # asked again by `kill`
-                control, order = self._app.control, ordered.order
-                control.revoke(order.number)
-                control.broadcast(STOP, arguments={"number": order.number, "kill": kill})
+                message = signed(MessageKind.STOP, ordered.queue_name, body)
+                self._app.control.broadcast(STOP, arguments={"message": message})
 
         threading.Thread(target=tell, name="withdraw", daemon=True).start()
 
@@ -137,7 +151,10 @@ class CeleryLauncher(Launcher):
     def _ask(self, connection: "Connection") -> None:
         """Give again what the broker has lost, as far as the last answers tell, and ask the workers again."""
         self._restore(connection)
-        self._app.control.broadcast(HERE, arguments={"answer_to": self._name}, connection=connection)
+        with self._lock:
+            queues = sorted(self._queues)
+        messages = [signed(MessageKind.ASK, each, {"answer_to": self._name}) for each in queues]
+        self._app.control.broadcast(HERE, arguments={"messages": messages}, connection=connection)
         with self._lock:
             self._heartbeats.reached()
 
@@ -162,17 +179,38 @@ class CeleryLauncher(Launcher):
     def take(self, body: Mapping[str, Any], message: Any) -> None:
         """Take the answer of a worker; one that nobody waits for any more is dropped."""
         message.ack()
-        if "worker" in body:
+        try:
+            self._take(body)
+        except (KeyError, TypeError, ValueError) as error:
+            log.warning("an answer on the broker is refused: %s", error)
+
+    def _take(self, sent: Any) -> None:
+        if not isinstance(sent, dict):
+            raise TypeError("it isn't a message of a worker")
+        kind = MessageKind.HEARTBEAT if sent.get("kind") == MessageKind.HEARTBEAT else MessageKind.ANSWER
+        with self._lock:
+            queues = frozenset(self._queues)
+        found = opened(sent.get("message"), kind, queues)
+        body = found.body
+        if found.ahead:
+            log.warning("the clock of a worker is %.0f seconds ahead of that of this host", found.ahead)
+        if kind is MessageKind.HEARTBEAT:
+            numbers = [str(each) for each in body.get("orders", ())]
             with self._lock:
                 self._heartbeats.heard(body)
-                for number in body.get("orders", ()):
-                    if (known := self._orders.get(str(number))) is not None:
+                for number in numbers:
+                    if (known := self._orders.get(number)) is not None:
                         known.seen()
             return
+        number, code, summary = body["number"], body["exit_code"], body["summary"]
+        if type(code) is not int or not isinstance(summary, dict | None):
+            raise ValueError("it holds no outcome")
         with self._lock:
-            ordered = self._orders.pop(str(body.get("number")), None)
-        if ordered is not None:
-            ordered.answered(Outcome(int(body["exit_code"]), body.get("summary")))
+            ordered = self._orders.get(str(number))
+            if ordered is None or ordered.queue_name != found.queue:
+                return
+            del self._orders[str(number)]
+        ordered.answered(Outcome(code, summary))
 
     def forget(self, ordered: "Ordered") -> None:
         """Expect no answer to an order any more."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from aetherflow.core.embedding import ForkedProcess, durable
-from aetherflow.scheduler.launchers.base import Launcher, Outcome, Running, RunRequest
+from aetherflow.scheduler.launchers.base import BROKER_URL, Launcher, Outcome, Running, RunRequest
 from aetherflow.scheduler.launchers.orphans import birth_of
 
 MAX_SUMMARY = 16 << 20
@@ -65,6 +65,7 @@ class SubprocessLauncher(Launcher):
             with contextlib.suppress(OSError):
                 fcntl.flock(stderr, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the run inherits it: see `is_written`
             env = {**os.environ, **request.env}
+            env.pop(BROKER_URL, None)
             process = self._process(
                 module, arguments, cwd=request.folder, env=env, stdin=stdin, stdout=stdout, stderr=stderr
             )

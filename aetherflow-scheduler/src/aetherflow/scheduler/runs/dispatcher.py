@@ -251,6 +251,7 @@ class Dispatcher:
         try:
             log = log_of(self._ledger.side, row.item, row.run_id, row.attempts)
             request = request_for(item, row, self._schedule.path.parent, log)
+            request = replace(request, schedule=str(self._schedule.path), generation=row.attempts)
             running = self._launchers(item.spec.launcher).start(request, self._ledger.clock.wake)
             if not isinstance(running, Running):
                 raise TypeError(f"start() gave {type(running).__name__}, not a Running")

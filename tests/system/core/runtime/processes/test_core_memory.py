@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from brokers import redis_running
+from celery_workers import lay_keys
 from warm import true_start
 
 if TYPE_CHECKING:
@@ -80,7 +81,12 @@ def test_programs_of_the_account_do_not_read_the_memory_of_what_lives_long(
         process = true_start("a fork has the environment of the warm interpreter in /proc").Popen(
             [*POWERLESS, sys.executable, "-m", "aetherflow.scheduler", *command],
             cwd=project.folder,
-            env={**project.env, "AETHERFLOW_BROKER_URL": url, "PYTHONWARNINGS": ""},
+            env={
+                **project.env,
+                **lay_keys(project.folder / "keys"),
+                "AETHERFLOW_BROKER_URL": url,
+                "PYTHONWARNINGS": "",
+            },
             stdout=out,
             stderr=out,
         )

@@ -12,7 +12,7 @@ from aetherflow.core.base.errors import SpecError
 from aetherflow.core.base.location import DocPath, Location, format_path
 from aetherflow.core.base.problems import Problem
 from aetherflow.core.host.requirements import names_only
-from aetherflow.core.runtime.environment.trust import require_by
+from aetherflow.core.runtime.environment.trust import require, require_by
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.yaml.loader import Document
@@ -116,6 +116,20 @@ def administrator() -> Administrator | None:
         raise SpecError([Problem("AF1003", message, Location(POLICY_FILE), code="policy:unreadable")]) from error
     # one that was read while nobody else could exchange it stays right until the file is another one
     return _read(POLICY_FILE, found.st_ino, found.st_mtime_ns, found.st_mode, found.st_uid)
+
+
+def beside_policy(name: str, decides: str, folder: str | None = None) -> Path:
+    """Path of a file in the folder of the policy; `folder` is used in its place on a machine without a policy.
+
+    SpecError for a file that others may write: with a policy, others than root. `decides` says what the file decides.
+    """
+    if administrator() is not None:
+        path = Path(POLICY_FILE).with_name(name)
+        require_by(frozenset({owners.ROOT}), path, decides)
+        return path
+    path = Path(folder or Path(POLICY_FILE).parent, name)
+    require(path, decides)
+    return path
 
 
 def forget() -> None:
