@@ -2,6 +2,7 @@
 
 import random
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,24 @@ def test_two_keys_count_while_one_takes_the_place_of_the_other(herd: Herd, tmp_p
     publish(signing.signed(MessageKind.ORDER, "aetherflow", order))
     herd.until(lambda: "has no line with the principal aetherflow" in herd.log(0))
     assert herd.lines() == ["0 new", "1 new"]
+
+
+def test_an_order_that_waits_is_withdrawn_by_its_scheduler_alone(herd: Herd) -> None:
+    herd.go.unlink()
+    herd.worker()
+    launcher = CeleryLauncher()
+    for name in ("a", "b"):
+        herd.order(launcher, name)
+    herd.until(lambda: herd.waiting() == {"a", "b"})
+    item = herd.order(launcher, "new/c")  # its folder of logs is missing
+    broker.application().control.broadcast(broker.STOP, arguments={"message": {"number": "a", "kill": True}})
+    herd.until(lambda: "a command on the broker is refused: it isn't signed" in herd.log(0))
+    item.terminate()
+    time.sleep(2)
+    herd.go.touch()
+    assert herd.until_all_have_ended() == {"a": 0, "b": 0, "new/c": 143}
+    assert herd.lines() == ["0 a", "0 b", "1 a", "1 b"]
+    assert "Traceback" not in herd.log(0)
 
 
 def test_without_keys_the_message_names_the_commands_that_make_them(
