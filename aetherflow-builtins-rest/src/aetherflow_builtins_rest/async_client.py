@@ -6,7 +6,7 @@ import httpx
 from aetherflow_builtins_rest.auth import Credentials, Flow, RequestAddition
 from aetherflow_builtins_rest.client import Wire
 from aetherflow_builtins_rest.settings import Config, Options
-from aetherflow_builtins_rest.transport import Origin, origin_of
+from aetherflow_builtins_rest.transport import Origin, origin_of, texts_of
 
 
 class HomeAuth(httpx.Auth):
@@ -57,6 +57,11 @@ def _send(flow: Flow, response: httpx.Response) -> RequestAddition:
 def make_async_client(wire: Wire, config: Config, options: Options) -> httpx.AsyncClient:
     """An httpx.AsyncClient with the wire's TLS, proxy, headers, credentials and timeouts; it does not retry."""
     pool = options.pool
+
+    async def check(request: httpx.Request) -> None:
+        if request.url.scheme == "http":  # after HomeAuth, and for each redirect
+            wire.refuse(request.url.host, texts_of(request.url.raw_path, request.headers.raw, request))
+
     return httpx.AsyncClient(
         base_url=config.base_url,
         auth=HomeAuth(config.headers, wire.credentials, wire.home),
@@ -70,4 +75,5 @@ def make_async_client(wire: Wire, config: Config, options: Options) -> httpx.Asy
         ),
         headers={"User-Agent": "aetherflow", "Accept-Encoding": "gzip, deflate"},
         trust_env=False,
+        event_hooks={"request": [check]},
     )

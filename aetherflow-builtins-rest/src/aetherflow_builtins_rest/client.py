@@ -5,11 +5,11 @@ from typing import Any
 
 import httpx
 
-from aetherflow.core.api import HttpCall
+from aetherflow.core.api import ClearTextError, HttpCall
 from aetherflow_builtins_rest.auth import TokenError, credentials_of
 from aetherflow_builtins_rest.bodies import BadBodyError, BodyTooLargeError
 from aetherflow_builtins_rest.call import limit_words, shown, shown_url
-from aetherflow_builtins_rest.failures import reason_of, status_text
+from aetherflow_builtins_rest.failures import UndecidedRequestError, reason_of, status_text
 from aetherflow_builtins_rest.judge import ResponseJudge, permanent
 from aetherflow_builtins_rest.network import Sockets
 from aetherflow_builtins_rest.rate_limit import RateLimit, retry_after, wait
@@ -20,6 +20,7 @@ from aetherflow_builtins_rest.transport import (
     LIMIT,
     LIMIT_FIX,
     TRUSTED,
+    Refuse,
     Transport,
     httpcore_pool,
     origin_of,
@@ -33,8 +34,11 @@ _TO_OTHERS = ("accept", "accept-encoding", "user-agent", "range", "if-range")
 class Wire:
     """The connections and rules of one resource. Thread-safe."""
 
-    def __init__(self, label: str, config: Config, options: Options, path: Callable[[str], str]) -> None:
+    def __init__(
+        self, label: str, config: Config, options: Options, path: Callable[[str], str], refuse: Refuse
+    ) -> None:
         self.options = options
+        self.refuse = refuse
         self.sockets = Sockets()
         proxy = config.proxy.get_secret_value() if config.proxy else None
         self.context = context_of(config, verify=options.verify_ssl, identity=True, path=path)
@@ -57,9 +61,11 @@ class Wire:
         self._judge = ResponseJudge(label, options, self._base, self.sockets)
         self.home = origin_of(self._base) if config.base_url else None
         self.client = self._client(
-            Transport(self.sockets, self._pool, config.headers, self.credentials), config.base_url, config.headers
+            Transport(self.sockets, self._pool, config.headers, self.credentials, refuse),
+            config.base_url,
+            config.headers,
         )
-        self._foreign = self._client(Transport(self.sockets, self._others, {}, None), "", {})
+        self._foreign = self._client(Transport(self.sockets, self._others, {}, None, refuse), "", {})
         self._pace = RateLimit(options.requests_per_second, options.burst) if options.requests_per_second else None
 
     def _client(self, transport: Transport, base_url: str, own: Mapping[str, str]) -> httpx.Client:
@@ -163,7 +169,12 @@ class Wire:
         while True:
             if not self._at_home(request.url, call):
                 client = self._foreign  # stays: a foreign host must not redirect back to a request with credentials
-            response = client.send(request, stream=stream, follow_redirects=False)
+            try:
+                response = client.send(request, stream=stream, follow_redirects=False)
+            except ClearTextError as error:
+                if call.hops and not self._judge.safe(call):  # the request before the redirect was carried out
+                    raise UndecidedRequestError(error.message, fix=error.fix) from error
+                raise
             if self.options.redirects == "never" or not response.has_redirect_location:
                 return response
             response.close()
@@ -256,7 +267,7 @@ class Wire:
         request.extensions = {
             "timeout": self.timeout.as_dict(), LIMIT: 1 << 20, LIMIT_FIX: ("the limit", "check auth.token_url"),
         }  # fmt: skip
-        response = Transport(self.sockets, self._others, {}, None).handle_request(request)
+        response = Transport(self.sockets, self._others, {}, None, self.refuse).handle_request(request)
         try:
             response.read()
         finally:

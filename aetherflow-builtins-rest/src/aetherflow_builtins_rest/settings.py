@@ -128,7 +128,7 @@ class Options(ConnectorOptions):
     timeouts: Timeouts = Field(default_factory=Timeouts, description="Limits for single phases, and `total`.")
     verify_ssl: Annotated[Flag, InsecureWhen(False)] = Field(True, description="Check the peer's certificate.")
     allow_plaintext_auth: Annotated[Flag, InsecureWhen(True)] = Field(
-        False, description="Send credentials over http:// to another machine, readable for everyone in between."
+        False, description="Send credentials and secrets over http:// to another machine, readable in between."
     )
     redirects: Redirects = Field(
         "never",

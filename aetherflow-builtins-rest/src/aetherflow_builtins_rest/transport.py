@@ -1,7 +1,7 @@
 """The transport between httpx and httpcore: adds credentials by origin, decompresses and limits bodies."""
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
 import httpcore
@@ -13,8 +13,11 @@ from aetherflow_builtins_rest.bodies import ReceivedStream, limited, start_of, u
 from aetherflow_builtins_rest.failures import SlowError
 from aetherflow_builtins_rest.network import Sockets, TooSlow
 from aetherflow_builtins_rest.settings import Pool
+from aetherflow_builtins_rest.uploads import MultipartBody
 
 Origin: TypeAlias = tuple[str, str, int | None]
+Refuse: TypeAlias = Callable[[str, Iterable[str]], None]
+"""Raises if one of the texts may not go to a host in clear text."""
 MOST_TEXT = 200
 """Characters of an error's text; h11 quotes whatever the peer has sent."""
 REFUSAL_BYTES = 64 * 1024
@@ -66,14 +69,16 @@ class Transport(httpx.BaseTransport):
         pool: httpcore.ConnectionPool,
         headers: dict[str, str],
         credentials: Credentials | None,
+        refuse: Refuse,
     ) -> None:
-        """`sockets` are those of the pool."""
+        """`sockets` are those of the pool; `refuse` gets what is about to be sent without TLS."""
         self._sockets = sockets
         self._pool = pool
         self._headers = [
             (name.encode(), value.encode("utf-8"), name.lower().encode()) for name, value in headers.items()
         ]
         self._credentials = credentials
+        self._refuse = refuse
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request, repeated once if the credentials demand it; the response's body is not read yet."""
@@ -112,6 +117,8 @@ class Transport(httpx.BaseTransport):
             content=request.stream,
             extensions=request.extensions,
         )
+        if url.scheme == "http":
+            self._refuse(url.host, texts_of(target, sent.headers, request))
         try:
             with self._sockets.head():
                 found = self._pool.handle_request(sent)
@@ -123,6 +130,31 @@ class Transport(httpx.BaseTransport):
 
     def close(self) -> None:
         self._pool.close()
+
+
+def texts_of(target: bytes, headers: Iterable[tuple[bytes, bytes]], request: httpx.Request) -> Iterator[str]:
+    """What a request shows to the network: its target, its headers, and its body without the content of files."""
+    yield target.decode("latin-1")
+    for _, value in headers:
+        yield value.decode("utf-8", "replace")
+    try:
+        body = request.content
+    except httpx.RequestNotRead:
+        body = b"".join(_pieces(request))
+    yield body.decode("utf-8", "replace")
+
+
+def _pieces(request: httpx.Request) -> Iterator[bytes]:
+    """The parts of a multipart body that are not files: of ours, or of httpx."""
+    call = request.extensions.get(CALL)
+    if call is not None and isinstance(call.content, MultipartBody):
+        yield from call.content.written
+    for field in getattr(request.stream, "fields", ()):
+        yield field.render_headers()
+        if isinstance(value := getattr(field, "value", None), bytes):
+            yield value
+        elif value is not None:
+            yield str(value).encode()
 
 
 def _received(found: httpcore.Response, request: httpx.Request) -> httpx.Response:

@@ -39,6 +39,11 @@ class MultipartBody:
         self._pieces = pieces
         self.size = sum(len(piece) if isinstance(piece, bytes) else piece.size for piece in pieces)
 
+    @property
+    def written(self) -> list[bytes]:
+        """The pieces without the files."""
+        return [piece for piece in self._pieces if isinstance(piece, bytes)]
+
     def __iter__(self) -> Iterator[bytes]:
         for piece in self._pieces:
             if isinstance(piece, bytes):

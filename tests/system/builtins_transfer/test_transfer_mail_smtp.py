@@ -108,6 +108,31 @@ def test_no_password_goes_over_a_connection_in_clear(start_mail_server: Start, c
     assert server.box.logins == [True]
 
 
+@pytest.mark.parametrize("place", ["subject", "body", "header"])
+def test_a_mail_with_a_secret_is_encrypted_or_refused(
+    start_mail_server: Start, flow_project: FlowProject, place: str
+) -> None:
+    server = start_mail_server("none")
+    flow_project.env["SHOP_TOKEN"] = "S3cr3t tök en-17"
+    secret = "about {{env.SHOP_TOKEN}}"
+    inputs: dict[str, Any] = {"resource": "post", "to": "b@x.test", "subject": "Daily", "body": "all is well"}
+    inputs |= {"headers": {"X-Shop": secret}} if place == "header" else {place: secret}
+
+    def send(host: str, **more: Any) -> Any:
+        config = {"host": host, "port": server.port, "tls": "none", "from_addr": "r@x.test", **more}
+        post = {"kind": "mail", "driver": "smtp", "config": config}
+        flow_project.flow({"id": "s", "type": "mail_send", "inputs": inputs}, resources={"post": post})
+        return flow_project.run().error
+
+    error = send("0.0.0.0")  # reaches this machine, but isn't a loopback address
+    assert error is not None, "the secret went out"
+    assert (error.code, "allow_plaintext_auth" in error.fix) == ("AF5203", True)
+    assert server.box.mails == []
+    assert send("localhost") is None
+    assert send("0.0.0.0", allow_plaintext_auth=True) is None
+    assert len(server.box.mails) == 2
+
+
 def test_explain_names_what_is_insecure(tmp_path: Path) -> None:
     project = FlowProject(tmp_path)
     config = {"host": "h", "tls": "none", "verify": False, "allow_plaintext_auth": True}

@@ -47,7 +47,7 @@ _LINES = {
         pages
     """,
     "aetherflow_builtins_rest": """
-        jmes auth_settings bodies auth failures network rate_limit retry_settings call settings transport uploads
+        jmes auth_settings bodies auth failures network rate_limit retry_settings call settings uploads transport
         exact_json items judge pages tls client async_client connectors sending bundle_source steps
         spans prometheus
     """,

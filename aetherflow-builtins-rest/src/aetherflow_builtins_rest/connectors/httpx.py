@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aetherflow.core.api import ConnectorError, ConnectorInit, HttpConnector
-from aetherflow_builtins_rest.auth_settings import ApiKeyAuth
+from aetherflow.core.api import ClearTextError, ConnectorError, ConnectorInit, HttpConnector, is_loopback
+from aetherflow_builtins_rest.auth_settings import ApiKeyAuth, OAuth2Auth
 from aetherflow_builtins_rest.settings import Config, Options
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from aetherflow.core.api import Difference, HttpCall
     from aetherflow_builtins_rest.client import Wire
 
+_ENCRYPT = "use https://; options.allow_plaintext_auth: true accepts the risk"
 _SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key"})
 
 
@@ -89,14 +90,16 @@ class HttpxConnector(HttpConnector[Config, Options]):
     def _refuse_plaintext(self) -> None:
         from urllib.parse import urlsplit
 
-        parts = urlsplit(self.conf.base_url)
         shown = bool(self.conf.credentials) or any(name.lower() in _SECRET_HEADERS for name in self.conf.headers)
-        host = parts.hostname or ""
-        local = host in ("localhost", "::1") or host.startswith("127.")
-        if shown and parts.scheme == "http" and not local and not self.opts.allow_plaintext_auth:
-            raise ConnectorError(
+        urls = [self.conf.base_url] if shown else []
+        if isinstance(self.conf.auth, OAuth2Auth):
+            urls.append(self.conf.auth.token_url)
+        for parts in map(urlsplit, urls):
+            if parts.scheme != "http" or is_loopback(parts.hostname or "") or self.opts.allow_plaintext_auth:
+                continue
+            raise ClearTextError(
                 f"{self.label}: credentials would go over http:// in clear text",
-                fix="use https://; options.allow_plaintext_auth: true accepts the risk",
+                fix=_ENCRYPT,
             )
 
     # Clients
@@ -108,7 +111,7 @@ class HttpxConnector(HttpConnector[Config, Options]):
                 from aetherflow_builtins_rest.client import Wire
 
                 try:
-                    self._wire = Wire(self.label, self.conf, self.opts, self._path)
+                    self._wire = Wire(self.label, self.conf, self.opts, self._path, self._refuse_secrets)
                 except (OSError, ssl.SSLError, ValueError) as error:
                     raise self._unusable(error) from error
             return self._wire
@@ -128,6 +131,10 @@ class HttpxConnector(HttpConnector[Config, Options]):
                 except (OSError, ssl.SSLError, ValueError) as error:
                     raise self._unusable(error) from error
             return self._async
+
+    def _refuse_secrets(self, host: str, texts: "Iterable[str]") -> None:
+        if not self.opts.allow_plaintext_auth:
+            self.refuse_clear_text(host, texts, fix=_ENCRYPT)
 
     def _path(self, path: str) -> str:
         found = self.ctx.asset_path(path) if self.ctx else path

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -116,6 +116,14 @@ def build(mail: Mail) -> EmailMessage:
             )
             message.add_attachment(part.content, main, sub, filename=PurePath(part.name).name, **extra)
     return message
+
+
+def texts_of(message: EmailMessage) -> Iterator[str]:
+    """What a mail shows to the network: all headers and texts, decoded, without the content of attached files."""
+    for part in message.walk():
+        yield from map(str, part.values())
+        if part.get_content_maintype() == "text" and not part.is_attachment():
+            yield part.get_content()
 
 
 def _add_images(message: EmailMessage, html: str, images: Sequence[Part]) -> None:

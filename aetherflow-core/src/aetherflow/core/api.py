@@ -34,7 +34,14 @@ if TYPE_CHECKING:
     from aetherflow.core.base.run_id import new_run_id
     from aetherflow.core.contracts.backoff import Backoff
     from aetherflow.core.contracts.bundle_source import BundleSource, BundleSourceConfig, BundleSourceInit
-    from aetherflow.core.contracts.connector import ConnectorBase, ConnectorInit, Connectors, RemoteFileMeta
+    from aetherflow.core.contracts.connector import (
+        ClearTextError,
+        ConnectorBase,
+        ConnectorInit,
+        Connectors,
+        RemoteFileMeta,
+        is_loopback,
+    )
     from aetherflow.core.contracts.context import RunContext
     from aetherflow.core.contracts.data_errors import ParquetSupportMissing, ReportTooLargeError
     from aetherflow.core.contracts.document_kind import DocumentKind
@@ -189,9 +196,9 @@ __all__ = [
     "ArchiveConnector", "ArchiveFormat", "ArchiveInput", "ArchiveWork", "Arguments", "ArrowRows", "ArrowSource",
     "AssetFile", "AssetPath", "BackgroundHash", "Backoff", "BulkLoader", "BundleSource", "BundleSourceConfig",
     "BundleSourceInit", "ChangedDefinitionError", "Claim", "ClaimBusyError", "ClaimedFileError", "ClaimsLostError",
-    "CleanupPolicy", "Column", "ColumnKind", "ColumnType", "ConnectorBase", "ConnectorConfig", "ConnectorError",
-    "ConnectorInit", "ConnectorOptions", "Connectors", "CsvBlocks", "CsvFormat", "CsvQuoting", "CsvSource",
-    "DbResource", "Difference", "DocumentGraph", "DocumentKind", "EntryKind", "Envelope", "ExtractLimits",
+    "CleanupPolicy", "ClearTextError", "Column", "ColumnKind", "ColumnType", "ConnectorBase", "ConnectorConfig",
+    "ConnectorError", "ConnectorInit", "ConnectorOptions", "Connectors", "CsvBlocks", "CsvFormat", "CsvQuoting",
+    "CsvSource", "DbResource", "Difference", "DocumentGraph", "DocumentKind", "EntryKind", "Envelope", "ExtractLimits",
     "ExtractRules", "FieldMap", "FileConnector", "FindsMails", "Flag", "FlowMetaSpec", "FlowResult", "FlowSpec",
     "GraphEdge", "GraphNode", "HashesFiles", "HeldLock", "Holds", "HookBase", "HttpCall", "HttpConnector",
     "InsecureWhen", "JobInfo", "JobSpec", "JsonSource", "Lack", "LateDatabase", "LeanSource", "LeaseLostError",
@@ -207,9 +214,9 @@ __all__ = [
     "Step", "StepCancelledError", "StepError", "StepInfo", "StepInputError", "StepInputs", "StepOutputs", "StepResult",
     "StepSpec", "StepTimeoutError", "StoreConflictError", "TableColumn", "TableMaker", "UndecidedStepError", "Unpacked",
     "UntrustedError", "UsageError", "WorkspaceSpec", "WritePath", "WritesLocally", "WritesTogether", "class_place",
-    "get_connector", "get_step", "guarded_programs", "hookimpl", "install_command", "list_connectors", "list_steps",
-    "new_run_id", "open_file", "parse_bool", "register_connector", "register_step", "require", "require_attr",
-    "wrong_result",
+    "get_connector", "get_step", "guarded_programs", "hookimpl", "install_command", "is_loopback", "list_connectors",
+    "list_steps", "new_run_id", "open_file", "parse_bool", "register_connector", "register_step", "require",
+    "require_attr", "wrong_result",
 ]  # fmt: skip
 
 
@@ -225,7 +232,7 @@ base.problems: Problem
 base.run_id: new_run_id
 contracts.backoff: Backoff
 contracts.bundle_source: BundleSource BundleSourceConfig BundleSourceInit
-contracts.connector: ConnectorBase ConnectorInit Connectors RemoteFileMeta
+contracts.connector: ClearTextError ConnectorBase ConnectorInit Connectors RemoteFileMeta is_loopback
 contracts.context: RunContext
 contracts.data_errors: ParquetSupportMissing ReportTooLargeError
 contracts.document_kind: DocumentKind

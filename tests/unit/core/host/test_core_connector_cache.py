@@ -8,6 +8,7 @@ import pytest
 from core_connector_cache import EVENTS, SEEN, Counted, Uses, flow
 
 from aetherflow.core import api, runner
+from aetherflow.core.base.redact import Redactor
 from aetherflow.core.contracts.connector import ConnectorInit
 from aetherflow.core.host import catalog
 from aetherflow.core.host.connecting import create_connector
@@ -93,7 +94,8 @@ def test_interrupt_reaches_every_scope(tmp_path: Path) -> None:
         name: {"kind": "test", "driver": "counted", "config": {}, "options": {"cache": name}}
         for name in ("run", "process", "none")
     }
-    context = ConnectorsRun(DatabaseFolder(tmp_path, Assets(tmp_path, tmp_path), EngineFiles((), ())), api.Settings())
+    folder = DatabaseFolder(tmp_path, Assets(tmp_path, tmp_path), EngineFiles((), ()))
+    context = ConnectorsRun(folder, api.Settings(), Redactor())
     connectors = RunConnectors(resources, context, catalog.installed_catalog())
     assert list(connectors.keys()) == ["run", "process", "none"]
     for name in resources:

@@ -1,12 +1,13 @@
 """TLS of connections to servers: checked by default wherever somebody could stand between."""
 
-import ipaddress
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
+
+from aetherflow.core.api import is_loopback
 
 if TYPE_CHECKING:
     from aetherflow.core.api import Difference
@@ -19,16 +20,8 @@ _BUNDLE = "ca-certificates.crt"
 
 def is_local(host: str | None) -> bool:
     """Whether a host is this machine: none, a Unix socket, `localhost` or a loopback address; of a list, all of it."""
-    return all(_is_local(each.strip()) for each in (host or "").split(","))
-
-
-def _is_local(host: str) -> bool:
-    if not host or host == "localhost" or host.startswith(("/", "@")):
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+    hosts = [each.strip() for each in (host or "").split(",")]
+    return all(not each or each.startswith(("/", "@")) or is_loopback(each) for each in hosts)
 
 
 def authorities() -> str:

@@ -25,7 +25,7 @@ from aetherflow.core.api import (
     StepInputs,
 )
 from aetherflow_builtins_transfer.connectors.mail.base import MailBase, MailConfig, MailOptions
-from aetherflow_builtins_transfer.mail.message import POLICY
+from aetherflow_builtins_transfer.mail.message import POLICY, texts_of
 from aetherflow_builtins_transfer.mail.patient_smtp import Line, PatientSmtp
 from aetherflow_builtins_transfer.mail.smtp_auth import CODES
 from aetherflow_builtins_transfer.mail.smtp_session import (
@@ -70,7 +70,7 @@ class Config(MailConfig):
         None, min_length=1, description="Certificates to trust instead of the system's, relative to the flow file."
     )
     allow_plaintext_auth: Annotated[Flag, InsecureWhen(True)] = Field(
-        False, description="Log in on a connection that is not encrypted."
+        False, description="Log in, and send mails that hold secrets, on a connection that is not encrypted."
     )
 
     @model_validator(mode="after")
@@ -194,6 +194,9 @@ class SmtpConnector(MailBase[Config, Options]):
 
     def send(self, message: EmailMessage, envelope: Envelope) -> MailReceipt:
         """Send a mail, and again after a temporary refusal, if `options.retry` allows."""
+        if self.conf.encryption == "none" and not self.conf.allow_plaintext_auth:
+            fix = "set tls: starttls or implicit; config.allow_plaintext_auth: true accepts the risk"
+            self.refuse_clear_text(self.conf.host, texts_of(message), fix=fix)
         recipients = list(envelope.recipients)
         attempts, interrupts = self.opts.attempts, self._interrupts
         for attempt in range(1, attempts + 1):

@@ -221,7 +221,7 @@ def _opened(
         resolved = resolve_resources(merged, scope, snapshot.hook, redactor)
         require_protected(merged, resolved, catalog, snapshot, NamedFolders(manifest.folder, manifest.folder))
         found = resolved[spec.resource]
-        ctx = ConnectorsRun(_Folder(manifest.folder), snapshot.settings)
+        ctx = ConnectorsRun(_Folder(manifest.folder), snapshot.settings, redactor)
         init = ConnectorInit(spec.resource, found["kind"], found["driver"], found["config"], found["options"], ctx)
         connector = create_connector(catalog.connector(found["kind"], found["driver"]), init)
     try:

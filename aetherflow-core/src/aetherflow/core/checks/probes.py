@@ -94,7 +94,7 @@ class Prober:
         self._scope = {"env": snapshot.env, "params": _params(spec), "run": _run()}
         self._assets = Assets.of(snapshot, Path(document.source.file).absolute().parent)
         self._base = base
-        self._ctx = ConnectorsRun(_ProbeFolders(base, self._assets), snapshot.settings, spec.flow.id)
+        self._ctx = ConnectorsRun(_ProbeFolders(base, self._assets), snapshot.settings, redactor, spec.flow.id)
         self._catalog = catalog
         self._redactor = redactor
 

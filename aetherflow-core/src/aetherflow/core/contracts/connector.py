@@ -44,6 +44,28 @@ class ConnectorContext(Protocol):
         """Absolute path of a key, certificate or CA file; a relative one is relative to the flow file."""
         ...
 
+    def redact(self, text: str) -> str:
+        """The text with the secrets of the run masked."""
+        ...
+
+
+class ClearTextError(ConnectorError):
+    """A secret would have gone to another machine without encryption; it wasn't sent."""
+
+    code = "AF5203"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine by its name: `localhost`, or a loopback address."""
+    if host.lower() == "localhost":
+        return True
+    import ipaddress  # few runs talk without encryption
+
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
 
 class ConnectorInit(NamedTuple):
     """What a connector is built from: a resource, rendered and decoded."""
@@ -136,6 +158,17 @@ class ConnectorBase(Generic[ConfigT, OptionsT]):
         """What these raw settings meant otherwise in AetherFlow `version`, as `Step.differences`."""
         del config, options, version
         return ()
+
+    def refuse_clear_text(self, host: str, texts: Iterable[str], *, fix: str) -> None:
+        """Raise ClearTextError if a text holds a secret of the run and `host` is another machine.
+
+        Call it with all texts of a message before you send it without encryption. `fix` names the way to encrypt, and
+        the setting with InsecureWhen that accepts the risk.
+        """
+        redact = getattr(self.ctx, "redact", None)  # contexts that were written for 1.0 have none
+        if redact is not None and not is_loopback(host) and any(redact(text) != text for text in texts):
+            label = f"resource {self.name} ({self.kind}:{self.driver})"
+            raise ClearTextError(f"{label}: a secret would go to {host} in clear text", fix=fix)
 
     def close(self) -> None:
         """Release what the connector holds; closing twice is fine."""

@@ -43,7 +43,9 @@ class _DryRun:
         databases = self._workspace.databases(flow.assets, EngineFiles.of(flow.snapshot), make=False)
         self._connectors = RunConnectors(
             opened.resources(),
-            ConnectorsRun(databases, settings.rooted(self._workspace.root), flow.flow_id, opened.run_id),
+            ConnectorsRun(
+                databases, settings.rooted(self._workspace.root), opened.redactor, flow.flow_id, opened.run_id
+            ),
             flow.catalog,
             default=settings.connector_cache_default,
             disabled=settings.connector_cache_disabled,

@@ -96,7 +96,9 @@ class Run:
         sandbox = Sandbox.of(flow.snapshot, opened.places.work_root, flow.folder, job_folders)
         connectors = RunConnectors(
             resources,
-            ConnectorsRun(self._workspace.databases(flow.assets, sandbox.engine), rooted, flow.flow_id, run_id),
+            ConnectorsRun(
+                self._workspace.databases(flow.assets, sandbox.engine), rooted, opened.redactor, flow.flow_id, run_id
+            ),
             flow.catalog,
             default=settings.connector_cache_default,
             disabled=settings.connector_cache_disabled,

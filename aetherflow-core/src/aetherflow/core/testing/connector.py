@@ -45,6 +45,10 @@ class LocalContext:
         """Absolute path of a file that ships with a flow."""
         return str(self.folder / path)
 
+    def redact(self, text: str) -> str:
+        """The text as it is: there is no run with secrets."""
+        return text
+
 
 class ConnectorSuite:
     """Tests the contract of a connector; see docs/how-to/test-a-plugin.md.

@@ -147,8 +147,11 @@ class RunConnectors:
 
         resource, ctx = self._resources[name], self._ctx.outliving()
         key = shared_key(self._class(name), name, resource, str(ctx))
-        self._shared[name] = SHARED.get(key, lambda: self._build(name, ctx))
-        return self._shared[name]
+        found = self._shared[name] = SHARED.get(key, lambda: self._build(name, ctx))
+        own = getattr(found, "ctx", None)
+        if isinstance(own, type(ctx)) and own is not ctx:  # a third-party class may have a `ctx` of another kind
+            own.share(ctx)
+        return found
 
     def _class(self, name: str) -> Any:
         return self._catalog.connector(self._resources[name]["kind"], self._resources[name]["driver"])

@@ -42,7 +42,7 @@ class ProjectConnector:
         if profiles.document is not None:
             found = _located(found, merged, snapshot, catalog)
         require_protected(merged, found, catalog, snapshot, NamedFolders(self._folders.folder, self._folders.base))
-        self._connectors = RunConnectors(found, ConnectorsRun(self._folders, snapshot.settings), catalog)
+        self._connectors = RunConnectors(found, ConnectorsRun(self._folders, snapshot.settings, redactor), catalog)
 
     def opened(self) -> Any:
         """The connector. Raises what its class raises; PathError if it would write outside of the roots."""
