@@ -25,7 +25,7 @@ from aetherflow.scheduler.launchers.broker import (
     ready_in,
 )
 from aetherflow.scheduler.launchers.heartbeats import LATE_LEASES, Heartbeats, WorkerReason
-from aetherflow.scheduler.launchers.signing import MessageKind, RefusedError, opened, signed
+from aetherflow.scheduler.launchers.signing import MessageKind, RefusedError, opened, require_keys, signed
 
 if TYPE_CHECKING:
     from kombu import Connection
@@ -48,6 +48,8 @@ class CeleryLauncher(Launcher):
         self._orders: dict[str, Ordered] = {}
         self._heartbeats = Heartbeats()
         self._watches = False
+        self._accepted: dict[str, list[int]] = {}
+        """Name of a queue to the minute, and the times of the keys, in which an order for it was checked."""
         self._queues: set[str] = set()
         """Queues whose workers are asked for heartbeats."""
         self._lock = threading.Lock()
@@ -103,8 +105,12 @@ class CeleryLauncher(Launcher):
         from kombu.exceptions import OperationalError
 
         message = signed(MessageKind.ORDER, ordered.queue_name, ordered.order._asdict())
+        # to check takes as long as to sign: once for these keys, and again in the next minute, since a key may expire
+        now = [int(time.time() // 60), *(path.stat().st_mtime_ns for path in require_keys())]
         try:
-            opened(message, MessageKind.ORDER, [ordered.queue_name])
+            if self._accepted.get(ordered.queue_name) != now:
+                opened(message, MessageKind.ORDER, [ordered.queue_name])
+                self._accepted[ordered.queue_name] = now
         except RefusedError as error:
             fix = f"add the key to the signers, with the principal {ordered.queue_name}"
             raise UsageError(f"the order would be refused: {error}", fix=fix) from error
