@@ -22,12 +22,18 @@ class DetachedSignature(NamedTuple):
 
 
 def sign_text(
-    text: bytes, namespace: str, key: Path, passphrase: Callable[[], str | None], agent: str | None
+    text: bytes,
+    namespace: str,
+    key: Path,
+    passphrase: Callable[[], str | None],
+    agent: str | None,
+    *,
+    of_service: bool = False,
 ) -> DetachedSignature:
     """Sign a text with an SSH key; the parameters are those of `load_key`. Raises UsageError, SpecError."""
     from aetherflow.core.bundle import sshsig  # it imports the library of the extra
 
-    signer = load_key(key, passphrase, agent)
+    signer = load_key(key, passphrase, agent, of_service=of_service)
     try:
         made = sshsig.sign(signer, text, namespace)
     except (sshsig.MalformedError, sshsig.WeakKeyError) as error:

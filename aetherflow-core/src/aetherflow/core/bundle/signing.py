@@ -107,11 +107,13 @@ def content_in(folder: Path) -> Callable[[str, int], bytes]:
     return read
 
 
-def load_key(path: Path, passphrase: Callable[[], str | None], agent: str | None) -> "Signer":
+def load_key(
+    path: Path, passphrase: Callable[[], str | None], agent: str | None, *, of_service: bool = False
+) -> "Signer":
     """Signs with the private key of a file, or, of a public key, with the agent at the socket `agent`.
 
-    `passphrase` is asked for one if the key is encrypted. UsageError if it cannot be used, SpecError if others may
-    write it.
+    `passphrase` is asked for one if the key is encrypted. With `of_service` the group may read a key of root, which is
+    all that root gives to a service. UsageError if it cannot be used, SpecError if others may write it.
     """
     from aetherflow.core.bundle import sshsig  # it imports the library of the extra
     from aetherflow.core.bundle.ssh_agent import agent_signer
@@ -125,8 +127,7 @@ def load_key(path: Path, passphrase: Callable[[], str | None], agent: str | None
     try:
         if path.suffix == ".pub":
             return agent_signer(sshsig.read_public(data), agent)
-        # one of root's may be read by the group of the account, which is all that root gives to an account
-        if stat.S_IMODE(facts.st_mode) & (0o037 if facts.st_uid == owners.ROOT else 0o077):
+        if stat.S_IMODE(facts.st_mode) & (0o037 if of_service and facts.st_uid == owners.ROOT else 0o077):
             fix = f"let only its owner read it: chmod 600 {shlex.quote(str(path))}"
             raise UsageError(f"others may read the key {path}", fix=fix)
         try:

@@ -72,7 +72,7 @@ def signed(kind: MessageKind, queue: str, body: Mapping[str, Any]) -> dict[str, 
     now = time.time()
     head = {"version": VERSION, "kind": kind.value, "queue": queue, "issued": now, "expires": now + kind.lasts}
     text = json.dumps({**head, "body": dict(body)})
-    made = sign_text(text.encode(), kind.namespace, key, _no_passphrase, None)
+    made = sign_text(text.encode(), kind.namespace, key, _no_passphrase, None, of_service=True)
     return {"text": text, "signature": made.text}
 
 
