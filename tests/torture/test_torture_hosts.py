@@ -1,6 +1,6 @@
 """W2: two hosts on one server, one of which is cut off, frozen or lost, and its runners stopped and killed.
 
-A trial is one run id that is started on both. Each host logs in by a name of its own, and a trigger notes who writes.
+A trial is one run id that is started on both. The sessions of each host have its name, and a trigger notes who writes.
 """
 
 import dataclasses
@@ -61,11 +61,11 @@ WATCH = {
     ),
     "mysql": (f"{TRIGGER} {NOTE}",),
 }
-WRITER = {"postgres": "session_user", "mysql": "substring_index(session_user(), '@', 1)"}
-ACCOUNT = {
-    "postgres": ("CREATE USER {name} SUPERUSER PASSWORD '{password}'",),
-    "mysql": ("CREATE USER {name} IDENTIFIED BY '{password}'", "GRANT ALL ON *.* TO {name}"),
+WRITER = {
+    "postgres": ("SET torture.host = '{}'", "current_setting('torture.host')"),
+    "mysql": ("SET @host = '{}'", "@host"),
 }
+"""What gives a session the name of its host, and what says it. A trigger of another account would be refused."""
 ADMIN: dict[str, dict[str, Any]] = {
     "postgres": {"name": "postgres"},
     "mysql": {"name": "mysql", "user": "root", "password": ""},
@@ -91,7 +91,7 @@ class Hosts:
         """Begin a host, or begin it again after it was lost."""
         made = self.made[name] = self.made.get(name) or OtherHost(self.project, name, apart=True)
         clock = {"FAKETIME": CLOCKS[name], "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1", **faketime()}
-        env = made.environment({"OPS_USER": name, "HOST": name, **clock})
+        env = made.environment({"HOST": name, **clock})
         self.on[name] = host = Host(made, env, self.project.folder / f"{name}.log")
         self.ways[name] = CuttingProxy(self.place.server.port, "up", 1 << 40, times=0, listener=host.listener)
 
@@ -105,7 +105,7 @@ class Hosts:
         writes = "public.writes" if server.driver == "postgres" else f"{server.name}.writes"
         self.place.ask(WRITES)
         for table, event in product(WATCHED, ("INSERT", "UPDATE")):
-            names = {"table": table, "event": event, "state": state, "writes": writes, "user": WRITER[server.driver]}
+            names = {"table": table, "event": event, "state": state, "writes": writes, "user": WRITER[server.driver][1]}
             for statement in WATCH[server.driver]:
                 self.query(statement.format(**names))
 
@@ -141,12 +141,14 @@ def hosts(project: "Project", request: pytest.FixtureRequest) -> Iterator[Hosts]
     place = new_place(request, "hosts")
     server = place.server
     admin = place_of(dataclasses.replace(server, **ADMIN[server.driver]))
-    keep_states_in(project, dataclasses.replace(server, host="127.0.0.1", port=PORT, user='"{{env.OPS_USER}}"'))
+    keep_states_in(project, dataclasses.replace(server, host="127.0.0.1", port=PORT))
+    named = WRITER[server.driver][0].format("{{env.HOST}}")
+    written = project.folder / "aetherflow.yaml"
+    written.write_text(
+        written.read_text().replace("{connect_timeout: 5}", f'{{connect_timeout: 5, init_sql: ["{named}"]}}')
+    )
     project.write(FLOW)
     found = Hosts(project, place)
-    for name in CLOCKS:
-        account = (each.format(name=name, password=server.password) for each in ACCOUNT[server.driver])
-        admin.ask(f"DROP USER IF EXISTS {name}", *account)
     try:
         for name in CLOCKS:
             found.bring_up(name)
@@ -160,7 +162,7 @@ def hosts(project: "Project", request: pytest.FixtureRequest) -> Iterator[Hosts]
             host.lose()
         for way in found.ways.values():
             way.close()
-        admin.ask(DROP[server.driver].format(server.name), *(f"DROP USER {name}" for name in CLOCKS))
+        admin.ask(DROP[server.driver].format(server.name))
 
 
 @dataclasses.dataclass
