@@ -8,7 +8,7 @@ laid out below a fixed folder, and the host name is set in a namespace of its ow
     make -C /tmp/aetherflow-1.0.0/code .venv/.installed
     unshare --user --map-root-user --uts sh -c 'hostname data && python3 tests/data/make_old.py tests/data/1.0.0'
 
-The documents of 1.0.0 and `documents` in the given folder are read; everything beside it is written anew. Takes about
+The documents of 1.0.0 and `documents` in the given folder are read; everything beside it is written again. Takes about
 a minute.
 """
 

@@ -143,7 +143,7 @@ def _file(text: str, disk: Path) -> str | None:
 
 
 def check_message(result: Result, error: str) -> None:
-    """What a person is told: which file, and what the system said; the first error, and no traceback of ours."""
+    """The first error names the file and has the words of the system; there is no traceback of ours."""
     words = os.strerror(getattr(errno, error))
     said = result.err
     assert "Traceback" not in said or "torture_steps.py" in said, said  # the lines of a plugin are shown

@@ -79,7 +79,7 @@ def _holding(data: bytes | None) -> IO[bytes]:
     if sys.platform == "linux":
         file: IO[bytes] = os.fdopen(os.memfd_create("stdin"), "w+b")
     else:
-        file = tempfile.TemporaryFile()  # noqa: SIM115 likewise
+        file = tempfile.TemporaryFile()  # noqa: SIM115 the caller closes it
     file.write(data)
     file.seek(0)
     return file

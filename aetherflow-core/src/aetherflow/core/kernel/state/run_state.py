@@ -78,7 +78,7 @@ class RunState:
     def heartbeat(
         self, progress: Callable[[], str | None], lost: Callable[[], None], kept: Callable[[float], None]
     ) -> Heartbeat:
-        """The run's sign of life, from `begin` on; `progress` goes with it.
+        """The run's heartbeat, from `begin` on; `progress` goes with it.
 
         In another thread `lost` is called if the run may be another process's from now on, and `kept` with the
         monotonic time by which its children must have ended, a later one with each renewal of its lease.
