@@ -168,7 +168,6 @@ def test_an_order_that_waits_is_withdrawn_by_its_scheduler_alone(herd: Herd) -> 
 def test_without_keys_the_message_names_the_commands_that_make_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "keys").mkdir(mode=0o755)
     monkeypatch.setenv(signing.FOLDER, str(tmp_path / "keys"))
     for missing in (signing.KEY, signing.SIGNERS):
         with pytest.raises(UsageError, match=f"{missing} doesn't exist") as found:

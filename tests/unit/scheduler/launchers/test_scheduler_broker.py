@@ -1,6 +1,7 @@
 """Orders of the launcher `celery`, and what it makes of answers that come, or do not come; no broker is asked."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,6 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from aetherflow.core.api import UsageError
+from aetherflow.core.base import owners
+from aetherflow.core.runtime.environment import administrator
 from aetherflow.scheduler.launchers import broker, celery, heartbeats
 from aetherflow.scheduler.launchers.base import Outcome, RunRequest
 from aetherflow.scheduler.launchers.broker import RunOrder
@@ -79,6 +82,26 @@ def test_the_address_of_a_broker_is_checked(address: str, message: str, monkeypa
         broker.application()
     assert "amqps://" in (found.value.fix or "")
     assert "hidden" not in f"{found.value}{found.value.fix}"
+
+
+@pytest.mark.parametrize("name", ["amqp", "redis"])
+def test_a_broker_elsewhere_without_tls_is_for_the_policy(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The name that the message says is the one that the policy admits."""
+    policy = tmp_path / "keys/policy.yaml"
+    monkeypatch.setattr(administrator, "POLICY_FILE", str(policy))
+    monkeypatch.setattr(owners, "ROOT", os.geteuid())
+    for admitted in ("other:x", f"broker:{name}"):
+        policy.write_text(f'insecure: ["{admitted}"]\n')
+        administrator.forget()
+        monkeypatch.setenv(broker.URL, f"{name}://guest@192.0.2.1:1/")
+        broker.application.cache_clear()
+        if admitted == "other:x":
+            with pytest.raises(UsageError, match="isn't encrypted") as found:
+                broker.application()
+            assert (found.value.fix or "").endswith(f"insecure: [broker:{name}]")
+    assert broker.application().conf.broker_url.startswith(name)
 
 
 def test_the_visibility_of_redis_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,6 @@ delivered twice finds the run's owner, or its result. So orders may be repeated 
 """
 
 import hashlib
-import ipaddress
 import os
 import ssl
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
-from aetherflow.core.api import UsageError
+from aetherflow.core.api import UsageError, is_loopback
 from aetherflow.core.embedding import administrator
 from aetherflow.scheduler.launchers.base import BROKER_URL, RunRequest
 from aetherflow.scheduler.launchers.signing import require_keys
@@ -216,20 +215,13 @@ def _require_tls(url: str, fix: str) -> None:
     """UsageError for a broker on another host without TLS that is checked, unless the policy admits it."""
     parts = urlsplit(url)
     host, unchecked = parts.hostname or "localhost", parse_qs(parts.query).keys() & _WEAKEN_TLS
-    if (parts.scheme in _TLS and not unchecked) or _is_loopback(host):
+    if (parts.scheme in _TLS and not unchecked) or is_loopback(host):
         return
-    name, policy = f"broker:{parts.scheme.removesuffix('s')}", administrator()
+    name, policy = f"broker:{'amqp' if parts.scheme in ('amqp', 'amqps') else 'redis'}", administrator()
     if policy is None or policy.spec.insecure is None or policy.insecure(name, URL, policy.place(("insecure",))):
         why = f"{', '.join(sorted(unchecked))} in it weakens TLS" if unchecked else f"{parts.scheme}:// isn't encrypted"
         allowed = f"or let the policy admit it: insecure: [{name}]"
         raise UsageError(f"{URL} names a broker on another host, {host}, and {why}", fix=f"{fix}; {allowed}")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _tls(url: str) -> dict[str, Any] | None:

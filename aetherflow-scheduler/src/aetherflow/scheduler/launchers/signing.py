@@ -127,6 +127,8 @@ def require_keys() -> tuple[Path, Path]:
     key = signers.with_name(KEY)
     if not key.exists():
         made = shlex.join(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)])
+        if not key.parent.is_dir():
+            made = f"{shlex.join(['mkdir', '-p', '-m', '755', str(key.parent)])} && {made}"
         raise UsageError(f"{key} doesn't exist: orders to workers are signed", fix=f"make the key: {made}")
     if not signers.exists():
         public, names = shlex.quote(f"{key}.pub"), f'* namespaces="{ORDERS},{ANSWERS}"'
