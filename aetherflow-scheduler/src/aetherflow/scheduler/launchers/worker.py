@@ -31,6 +31,8 @@ WITHDRAWN = 50_000
 """Most orders that a worker remembers as withdrawn."""
 LOOKS_SECONDS = 0.5
 """How often an idle worker looks whether it is to end."""
+LONGEST_NUMBER = 200
+"""Characters of an order's number in the log: a refused order has whatever its sender wrote."""
 LONGEST_OUTPUT = 64 << 10
 """Bytes of the output of a run inside another one that go with the answer; all of it stands in its log."""
 CHILD_PROGRAM = "aetherflow.core.child_run"
@@ -281,7 +283,8 @@ def _register_task(app: "Celery", worker: Worker) -> None:
         try:
             found, name = worker.read(order)
         except RefusedError as error:
-            log.error("an order on the broker is refused: %s", error)
+            number = str(task.request.id)[:LONGEST_NUMBER]  # that of an order begins with its run's id
+            log.error("order %r on the broker is refused: %s", number, error)
             return
         try:
             if worker.answered_before(found, name):
