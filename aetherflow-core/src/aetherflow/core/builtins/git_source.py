@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import ipaddress
 import os
 import re
 import shutil
@@ -26,6 +25,7 @@ from aetherflow.core.api import (
     PlainText,
     RemoteFileMeta,
     guarded_programs,
+    is_loopback,
 )
 
 CHUNK = 1 << 20
@@ -66,7 +66,6 @@ class Config(BundleSourceConfig):
     commit: PlainText | None = Field(
         None, pattern=r"^[0-9a-f]{40,64}$", description="The commit that `ref` must lead to; another one is refused."
     )
-
     base_path: PlainText = Field("", description="Folder in the repository that holds the bundle; default: all of it.")
     timeout_seconds: float = Field(120, gt=0, description="Longest time for one git command.")
 
@@ -88,9 +87,8 @@ def _schemes(url: str) -> tuple[str, ...] | None:
 
 def _is_here(url: str) -> bool:
     try:
-        host = urlsplit(url).hostname or ""
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:  # another name
+        return is_loopback(urlsplit(url).hostname or "")
+    except ValueError:  # its host isn't valid
         return False
 
 

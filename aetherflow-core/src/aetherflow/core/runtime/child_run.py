@@ -1,12 +1,13 @@
 """A run inside another one, in a process of its own: what the process is given, and how the run around waits for it."""
 
 import contextlib
+import functools
 import json
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -14,8 +15,10 @@ from pydantic import TypeAdapter
 
 from aetherflow.core.base.durable import ChildProcess
 from aetherflow.core.base.errors import StepError
+from aetherflow.core.base.location import DocPath
 from aetherflow.core.base.typed import typed_anywhere
 from aetherflow.core.contracts.handles import FlowResult
+from aetherflow.core.contracts.written import WRITTEN, value_at, with_texts, written_number
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.runtime.context.services import FlowCall
@@ -73,7 +76,9 @@ class ChildRunRequest(NamedTuple):
     def write(self, stream: IO[bytes]) -> None:
         """Send the request, and close the stream; a process that has ended already is no error."""
         with contextlib.suppress(BrokenPipeError), stream:  # a process that has ended says why
-            stream.write(TypeAdapter(ChildRunRequest).dump_json(self))
+            # by `json`, which also takes text that isn't valid Unicode: the run says what is wrong with it
+            found = _adapter().dump_python(self, mode="json")
+            stream.write(json.dumps({"request": found, "texts": list(_texts_in(self.call.params))}).encode())
 
     def require_wanted(self) -> None:
         """Raise StepError if nobody waits for this run: that around it has ended, or goes on in another process."""
@@ -88,8 +93,26 @@ class ChildRunRequest(NamedTuple):
 
     @staticmethod
     def read(stream: IO[bytes]) -> "ChildRunRequest":
-        """Read the request that `write` has sent at the other end of the stream. ValueError if it isn't one."""
-        return TypeAdapter(ChildRunRequest).validate_json(stream.read())
+        """Read the request that `write` has sent at the other end of the stream. Raises what a wrong one causes."""
+        found = json.loads(stream.read())
+        request: ChildRunRequest = _adapter().validate_python(found["request"])
+        params = dict(request.call.params)
+        numbers = {tuple(path): written_number(value_at(params, path), text) for path, text in found["texts"]}
+        return request._replace(call=request.call._replace(params=with_texts(params, numbers)))
+
+
+@functools.cache
+def _adapter() -> TypeAdapter[ChildRunRequest]:
+    return TypeAdapter(ChildRunRequest)
+
+
+def _texts_in(value: Any, at: DocPath = ()) -> Iterator[tuple[DocPath, str]]:
+    """The written form of numbers, which JSON loses, and their paths."""
+    if isinstance(value, WRITTEN):
+        yield at, value.text
+    elif isinstance(value, Mapping | list):
+        for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
+            yield from _texts_in(item, (*at, key))
 
 
 class ChildRun:

@@ -203,3 +203,23 @@ def test_locks_that_are_held_are_shared(project: "Project") -> None:
     assert found.code == 0, found.err
     assert sorted(project.lines()) == ["1 1", "1 1", "3", "3"], "others are kept out"
     assert project.cli("locks", "list", "--json").out.count('"key"') == 0
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_a_number_arrives_as_it_is_written(project: "Project", most: int) -> None:
+    """The process of a run beside others gets its parameters as JSON, which knows no 1.10."""
+    parent = SIDE_BY_SIDE.replace('n: "{{item}}"', "n: 1.10")
+    lay(project, "[x]" if most == 1 else "[x, y]", most, "true", parent)
+    done = project.cli("run", "flow.yaml", "-q")
+    assert done.code == 0, done.err
+    assert set(children(project)) == {"1.10"}
+
+
+def test_text_that_is_not_unicode_is_refused_by_the_run_inside(
+    project: "Project", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ODD", os.fsdecode(b"a\xff"))
+    lay(project, "[x, y]", 2, "true", SIDE_BY_SIDE.replace('n: "{{item}}"', 'n: "{{env.ODD}}"'))
+    done = project.cli("run", "flow.yaml", "-q")
+    assert (done.code, "AF5004 an output holds text that is not valid Unicode" in done.err) == (1, True), done.err
+    assert "Pydantic" not in done.err
