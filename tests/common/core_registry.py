@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aetherflow.core.kernel.state import registry
+from aetherflow.core.records import registry
 
 if TYPE_CHECKING:
     from core_project import Project

@@ -14,8 +14,8 @@ from page_reading import page_commands
 
 from aetherflow.core.api import Step, StepResult, register_step
 from aetherflow.core.base import owners
-from aetherflow.core.kernel.state.registry import register
-from aetherflow.core.kernel.state.registry_file import Registered
+from aetherflow.core.records.registry import register
+from aetherflow.core.records.registry_file import Registered
 from aetherflow.core.runtime.environment import administrator
 from aetherflow.core.runtime.sending.book import Book
 from claiming import FIND, change, flow, run, running
@@ -499,7 +499,7 @@ def more_files_were_taken_than_are_shown(project: Project) -> Result:
     return project.cli("runs", "resolve", "one", "--as", "abandoned", "--reason", "x")
 
 
-@case("kernel/state/resolving", {"aetherflow resume one": (0, "SUCCESS")})
+@case("records/resolving", {"aetherflow resume one": (0, "SUCCESS")})
 def a_run_that_was_settled_the_other_way(project: Project) -> Result:
     project.write(flow())
     run(project, "one", fail="load")
@@ -507,7 +507,7 @@ def a_run_that_was_settled_the_other_way(project: Project) -> Result:
     return project.cli("runs", "resolve", "one", "--as", "abandoned", "--reason", "x")
 
 
-@case("kernel/state/resolving", {"aetherflow claims list": (0, "no claim is open")})
+@case("records/resolving", {"aetherflow claims list": (0, "no claim is open")})
 def a_run_that_needs_no_settling(project: Project) -> Result:
     started(project, OK)
     return project.cli("runs", "resolve", "r", "--as", "done", "--reason", "x")
@@ -603,7 +603,7 @@ def older_state(project: Project) -> Result:
     return project.cli("run", "flow.yaml", "--run-id", "four")
 
 
-@case("kernel/state/older", {"aetherflow state accept HERE/state/f.sqlite --reason TEXT": (0, "f  two  SUCCESS")})
+@case("records/older", {"aetherflow state accept HERE/state/f.sqlite --reason TEXT": (0, "f  two  SUCCESS")})
 def an_older_state_that_is_refused(project: Project) -> Result:
     return older_state(project)
 

@@ -3,8 +3,8 @@
 from contextlib import closing
 from pathlib import Path
 
-from aetherflow.core.kernel.state.registry_file import open_registry
 from aetherflow.core.kernel.state.store import StateStore
+from aetherflow.core.records.registry_file import open_registry
 from server_stores import ServerPlace
 
 FILL = """

@@ -93,19 +93,25 @@ def test_kill_at_system_calls(recorded: Recorded) -> None:
     sentinels = bench.sentinels()
     name = f"A2 {oracle.flow.name}"
     with suite(name, 1, 2, 3, 7, 10) as counted:
-        for base, call, _ in spread(found, sized(6, 50), name.replace(" ", "-")):
-            base.restore(bench)
+        chosen = spread(found, sized(6, 50), name.replace(" ", "-"))
+        missed = 0
+        for base, call, _ in chosen:
             with counted.case(f"{base.name}, kill at {call.label}"):
-                result = kill_at(bench, call)
-                if result.code == 0:  # another thread made a call less than in the recording
+                for _ in range(3):
                     base.restore(bench)
                     result = kill_at(bench, call)
+                    if result.code != 0:
+                        break
+                else:  # the heartbeat made a call less than in the recording, each time
+                    missed += 1
+                    continue
                 assert result.code == -signal.SIGKILL, (result.code, result.err)
                 befores = [*base.befores, observe(bench)]
                 finished_artifacts(bench, oracle)
                 code = bench.attempt()
                 check_invariants(bench, oracle, code, befores, len(befores))
                 assert bench.sentinels() == sentinels, "I10: something outside of the run changed"
+        assert missed * 25 <= len(chosen), f"{missed} of {len(chosen)} calls did not come again"
 
 
 def harmless(call: Call, recorded: list[Call]) -> bool:

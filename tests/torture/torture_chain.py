@@ -11,7 +11,7 @@ from typing import Any
 import wheels
 
 from aetherflow.core.kernel.state.chain import FACTS
-from aetherflow.core.kernel.state.checking import StateFinding, check_state
+from aetherflow.core.records.checking import StateFinding, check_state
 from aetherflow.core.runtime.proof.chains import check_chain
 from aetherflow.core.runtime.proof.roots import check_against_registry
 from core_project import Project

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from aetherflow.core.kernel.state import registry
-from aetherflow.core.kernel.state.history import latest_run, latest_unfinished, list_runs, run_details
-from aetherflow.core.kernel.state.outbox import open_transitions
-from aetherflow.core.kernel.state.overview import overview
-from aetherflow.core.kernel.state.questions import open_questions
 from aetherflow.core.kernel.state.store import StateStore
-from aetherflow.core.kernel.state.trouble import trouble_of
+from aetherflow.core.records import registry
+from aetherflow.core.records.history import latest_run, latest_unfinished, list_runs, run_details
+from aetherflow.core.records.outbox import open_transitions
+from aetherflow.core.records.overview import overview
+from aetherflow.core.records.questions import open_questions
+from aetherflow.core.records.trouble import trouble_of
 from aetherflow.core.runtime.run_record import RunRecords, WantedRun
 from aetherflow_builtins_db.stores.server import ServerDatabase
 from long_history import fill

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from aetherflow.core.kernel.state import pruning
 from aetherflow.core.kernel.state.chain import add_heads
-from aetherflow.core.kernel.state.history import PastRun, list_runs
 from aetherflow.core.kernel.state.ownership import RunLock
-from aetherflow.core.kernel.state.pruning import Freed, doomed_runs, prune
 from aetherflow.core.kernel.state.store import StateStore
+from aetherflow.core.records import pruning
+from aetherflow.core.records.history import PastRun, list_runs
+from aetherflow.core.records.pruning import Freed, doomed_runs, prune
 from aetherflow_builtins_db.stores import kept
 from aetherflow_builtins_db.stores.kept import OFTEN, KeptConnection
 from aetherflow_builtins_db.stores.server import ServerDatabase

@@ -11,17 +11,17 @@ import pytest
 
 from aetherflow.core.base.errors import LostOwnershipError, RunBusyError, UsageError
 from aetherflow.core.kernel.state import run_lease
-from aetherflow.core.kernel.state.claim_history import list_claims
-from aetherflow.core.kernel.state.history import latest_run, list_runs, run_details
 from aetherflow.core.kernel.state.ownership import RunLock
-from aetherflow.core.kernel.state.pruning import doomed_runs, prune
-from aetherflow.core.kernel.state.questions import open_questions
 from aetherflow.core.kernel.state.records import Frozen, Intervention, RunFacts
-from aetherflow.core.kernel.state.resolving import resolve
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
-from aetherflow.core.kernel.state.trouble import trouble_of
+from aetherflow.core.records.claim_history import list_claims
+from aetherflow.core.records.history import latest_run, list_runs, run_details
+from aetherflow.core.records.pruning import doomed_runs, prune
+from aetherflow.core.records.questions import open_questions
+from aetherflow.core.records.resolving import resolve
+from aetherflow.core.records.trouble import trouble_of
 from aetherflow.core.testing import FlowProject
 from cutting import CuttingProxy
 from server_stores import SERVERS, ServerPlace, new_place

@@ -5,6 +5,7 @@ _LINES = {
         base base.durable
         contracts
         kernel.yaml kernel.resolver kernel.state kernel.locks kernel.sequencing
+        records
         host
         runtime.logs runtime.environment.spec runtime.environment runtime.processes runtime.connectors
         runtime.workspace runtime.opening runtime.notify runtime.hooks runtime.context runtime.dry_run

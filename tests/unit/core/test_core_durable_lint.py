@@ -28,7 +28,7 @@ EXEMPT = {
     ("runtime/context/steady.py", "tempfile.TemporaryDirectory"): "a copy to read, which is thrown away",
     ("base/owners.py", "os.open"): "looks at a part of a path, and opens no file",
     ("kernel/locks/alive.py", "os.pwrite"): "the heartbeat in that file",
-    ("kernel/state/backup.py", "open"): "a tar stream into a file of durable",
+    ("records/backup.py", "open"): "a tar stream into a file of durable",
     ("builtins/archive_source.py", "open"): "reading a member",
     ("runtime/processes/guard.py", "subprocess.Popen"): "programs of a caller that ends with them, such as git",
     ("builtins/git_source.py", "tempfile.TemporaryDirectory"): "that folder",

@@ -73,11 +73,11 @@ if TYPE_CHECKING:
     from aetherflow.core.kernel.state.reading import aside as aside
     from aetherflow.core.kernel.state.reading import newer as newer
     from aetherflow.core.kernel.state.reading import unreadable as unreadable
-    from aetherflow.core.kernel.state.registry_file import subject_of as subject_of
-    from aetherflow.core.kernel.state.trouble import Trouble as Trouble
     from aetherflow.core.kernel.yaml.binder import bind as bind
     from aetherflow.core.kernel.yaml.loader import Document as Document
     from aetherflow.core.kernel.yaml.loader import RawString as RawString
+    from aetherflow.core.records.registry_file import subject_of as subject_of
+    from aetherflow.core.records.trouble import Trouble as Trouble
     from aetherflow.core.runtime.child_elsewhere import CHILD_RUNS as CHILD_RUNS
     from aetherflow.core.runtime.child_elsewhere import piece as piece
     from aetherflow.core.runtime.environment.administrator import administrator as administrator
@@ -158,10 +158,10 @@ _HOMES = {
     "kernel.resolver.params": "ParamError as_given settle_params",
     "kernel.state.acts": "Act",
     "kernel.state.reading": "aside newer unreadable",
-    "kernel.state.registry_file": "subject_of",
-    "kernel.state.trouble": "Trouble",
     "kernel.yaml.binder": "bind",
     "kernel.yaml.loader": "Document RawString",
+    "records.registry_file": "subject_of",
+    "records.trouble": "Trouble",
     "runtime.child_elsewhere": "CHILD_RUNS piece",
     "runtime.environment.administrator": "administrator beside_policy",
     "runtime.environment.allowed": "usable_in",

@@ -88,7 +88,7 @@ def test_looking_does_not_keep_a_run_from_starting(project: "Project") -> None:
     stop = threading.Event()
 
     def look() -> None:
-        from aetherflow.core.kernel.state.history import latest_run
+        from aetherflow.core.records.history import latest_run
 
         while not stop.is_set():
             latest_run(project.state, "f")

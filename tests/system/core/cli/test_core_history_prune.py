@@ -17,7 +17,7 @@ import pytest
 
 import warm
 from aetherflow.core.base.durable import failpoint
-from aetherflow.core.kernel.state import pruning
+from aetherflow.core.records import pruning
 from aetherflow.core.testing.failpoints import Action
 from chained import chain_again
 

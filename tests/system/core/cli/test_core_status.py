@@ -17,7 +17,7 @@ import pytest
 from core_history import OK, flow
 
 import warm
-from aetherflow.core.kernel.state.registry import forget
+from aetherflow.core.records.registry import forget
 from core_project import Result
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from core_history import OK, by_flow, flow, runs, status
 
-from aetherflow.core.kernel.state.registry import register
-from aetherflow.core.kernel.state.registry_file import Registered
+from aetherflow.core.records.registry import register
+from aetherflow.core.records.registry_file import Registered
 
 if TYPE_CHECKING:
     from core_project import Project

@@ -20,9 +20,9 @@ from aetherflow.core.cli.status_text import Lines
 from aetherflow.core.cli.waiting import Waits
 from aetherflow.core.kernel.locks.records import Owner
 from aetherflow.core.kernel.locks.store import LockStore
-from aetherflow.core.kernel.state import history
-from aetherflow.core.kernel.state.history import PastRun
 from aetherflow.core.kernel.state.records import now_ms
+from aetherflow.core.records import history
+from aetherflow.core.records.history import PastRun
 
 if TYPE_CHECKING:
     from core_project import Project

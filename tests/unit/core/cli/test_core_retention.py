@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aetherflow.core.cli import retaining
-from aetherflow.core.kernel.state.pruning import Freed
+from aetherflow.core.records.pruning import Freed
 from aetherflow.core.runtime.adopting import adopt
 from aetherflow.core.runtime.retention import remove_workspaces
 from claiming import flow as claiming_flow

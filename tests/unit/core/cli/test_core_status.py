@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from core_history import OK, flow, status
 
-from aetherflow.core.kernel.state.registry import forget
-from aetherflow.core.kernel.state.trouble import trouble_of
+from aetherflow.core.records.registry import forget
+from aetherflow.core.records.trouble import trouble_of
 
 if TYPE_CHECKING:
     from core_project import Project

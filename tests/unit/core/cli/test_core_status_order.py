@@ -8,7 +8,7 @@ import pytest
 from core_clock import ahead
 from core_history import OK, flow, status
 
-from aetherflow.core.kernel.state.registry import forget
+from aetherflow.core.records.registry import forget
 
 if TYPE_CHECKING:
     from core_project import Project

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aetherflow.core.kernel.state.history import PastRun, list_runs
+from aetherflow.core.records.history import PastRun, list_runs
 from aetherflow.core.runtime.resuming import Resumes, Start, start_of
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from aetherflow.core.embedding import Trouble
-from aetherflow.core.kernel.state.history import PastRun
+from aetherflow.core.records.history import PastRun
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.truth import fate_of
 from aetherflow.scheduler.schedule.policy import Status

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from aetherflow.core.embedding import Trouble
-from aetherflow.core.kernel.state.history import PastRun
+from aetherflow.core.records.history import PastRun
 from aetherflow.scheduler.launchers import Outcome
 from aetherflow.scheduler.reasons import SlotReason, said
 from aetherflow.scheduler.runs.outcomes import decide_end

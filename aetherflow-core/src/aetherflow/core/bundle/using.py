@@ -18,9 +18,9 @@ from aetherflow.core.bundle.store import LEAST_PREFIX, BundleStore
 from aetherflow.core.bundle.sync import SyncResult, judge, sync
 from aetherflow.core.bundle.verify import require_whole
 from aetherflow.core.host.catalog import Catalog
-from aetherflow.core.kernel.state.history import bundle_of, list_runs
-from aetherflow.core.kernel.state.registry import find_runs
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.records.history import bundle_of, list_runs
+from aetherflow.core.records.registry import find_runs
 from aetherflow.core.runtime.environment.bundle_layer import BundleLayer
 from aetherflow.core.runtime.environment.policy import catalog_for
 from aetherflow.core.runtime.environment.snapshot import Snapshot, build_snapshot

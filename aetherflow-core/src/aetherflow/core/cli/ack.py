@@ -9,8 +9,8 @@ from aetherflow.core.console.streams import print_json
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.state.acts import Act
-    from aetherflow.core.kernel.state.history import PastRun
     from aetherflow.core.kernel.state.store import StateStore
+    from aetherflow.core.records.history import PastRun
 
 ACK_SCHEMA = 1
 HANDLE = "refused-"
@@ -109,7 +109,7 @@ def _one(root: Path, run_id: str, flow_id: str | None, state_path: str | None, a
     from aetherflow.core.cli.lookup import find_run
     from aetherflow.core.cli.needs import NOT_WELL
     from aetherflow.core.kernel.state.transitions import Status
-    from aetherflow.core.kernel.state.trouble import trouble_of
+    from aetherflow.core.records.trouble import trouble_of
 
     if run_id.startswith(HANDLE):
         return act_on_handle(root, run_id, act)
@@ -129,8 +129,8 @@ def act_on_handle(root: Path, handle: str, act: "Act") -> dict[str, Any]:
     """Write down an act on the refused start that `status` names so."""
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.base.typed import typed_here
-    from aetherflow.core.kernel.state import registry
-    from aetherflow.core.kernel.state.refused import act_on_refusal, open_refusals
+    from aetherflow.core.records import registry
+    from aetherflow.core.records.refused import act_on_refusal, open_refusals
     from aetherflow.core.runtime.unreadable import require_readable
 
     found = {f"{HANDLE}{each.id}": each for each, _ in registry.look(root, open_refusals)}
@@ -173,9 +173,9 @@ def _write(root: Path, run: "PastRun", act: "Act") -> None:
     import contextlib
 
     from aetherflow.core.kernel.state.acts import Verb, record_act
-    from aetherflow.core.kernel.state.registry import settle
     from aetherflow.core.kernel.state.store import StateStore
     from aetherflow.core.kernel.state.unit import Unit
+    from aetherflow.core.records.registry import settle
 
     with contextlib.closing(StateStore(Path(run.state_path))) as store:  # which migrates it
         unit = Unit(store, run.flow_id, run.run_id)

@@ -12,7 +12,7 @@ from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.transitions import Status
 
 if TYPE_CHECKING:
-    from aetherflow.core.kernel.state.trouble import Trouble
+    from aetherflow.core.records.trouble import Trouble
 
 CAUSE_WIDTH = 240
 PARAMS_SHOWN = 5

@@ -9,7 +9,7 @@ from aetherflow.core.console.commands import LazyGroup
 from aetherflow.core.console.streams import print_json
 
 if TYPE_CHECKING:
-    from aetherflow.core.kernel.state.claim_history import PastClaim
+    from aetherflow.core.records.claim_history import PastClaim
 
 CLAIMS_SCHEMA = 1
 _ASIDE = "SELECT outputs FROM step_runs WHERE flow_id=? AND run_id=? AND plugin=? AND status='SUCCESS'"
@@ -60,7 +60,7 @@ def list_claims(
     from aetherflow.core.base import durable
     from aetherflow.core.base.errors import StateError
     from aetherflow.core.cli.lookup import flows_of, state_root_here
-    from aetherflow.core.kernel.state import claim_history
+    from aetherflow.core.records import claim_history
     from aetherflow.core.runtime.unreadable import as_rows
 
     root = state_root_here(config)

@@ -19,7 +19,7 @@ def run_ids(incomplete: str) -> list[str]:
     """Ids of the last started runs that start with `incomplete`."""
     try:
         from aetherflow.core.cli.lookup import state_root_here
-        from aetherflow.core.kernel.state.registry import recent_runs
+        from aetherflow.core.records.registry import recent_runs
 
         found = recent_runs(state_root_here(None), incomplete, RUNS)
     except Exception:  # noqa: BLE001 as above

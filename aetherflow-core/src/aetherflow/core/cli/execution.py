@@ -116,7 +116,7 @@ def _collect_from_now_on() -> None:
 def _following(summary: "RunSummary", noting: "NotedStart") -> tuple[str | None, tuple[str, ...]]:
     """What to know of changed inputs, and what goes on with the run, from where it was typed."""
     from aetherflow.core.base.errors import StateError
-    from aetherflow.core.kernel.state.history import list_runs
+    from aetherflow.core.records.history import list_runs
     from aetherflow.core.runtime.resuming import Resumes
     from aetherflow.core.runtime.workspace.store_places import state_root
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from aetherflow.core.contracts.needs_person import NeedsPerson
-from aetherflow.core.kernel.state.history import PastRun
-from aetherflow.core.kernel.state.trouble import Trouble
+from aetherflow.core.records.history import PastRun
+from aetherflow.core.records.trouble import Trouble
 from aetherflow.core.runtime.late_run import is_late, late_run, late_run_commands
 from aetherflow.core.runtime.resuming import runs_of
 

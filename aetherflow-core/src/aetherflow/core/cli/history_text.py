@@ -20,8 +20,8 @@ from aetherflow.core.runtime.resuming import command_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aetherflow.core.kernel.state.claim_history import PastClaim
-    from aetherflow.core.kernel.state.history import JournalEntry, PastJob, PastRun, PastStep, RunDetails, StartedFlow
+    from aetherflow.core.records.claim_history import PastClaim
+    from aetherflow.core.records.history import JournalEntry, PastJob, PastRun, PastStep, RunDetails, StartedFlow
 
 
 LEAST_NOTE = 24
@@ -119,7 +119,7 @@ def _progress(run: "PastRun") -> str:
 
 
 def _circumstances(run: "PastRun") -> dict[str, Any]:
-    from aetherflow.core.kernel.state.history import circumstances
+    from aetherflow.core.records.history import circumstances
 
     return {name: value for name, value in circumstances(run).items() if name != "generation"}
 

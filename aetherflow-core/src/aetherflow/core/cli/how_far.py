@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from aetherflow.core.console.amounts import amount
 
 if TYPE_CHECKING:
-    from aetherflow.core.kernel.state.history import PastRun
+    from aetherflow.core.records.history import PastRun
 
 
 def progress_of(run: "PastRun") -> dict[str, Any] | None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from aetherflow.core.base.errors import UsageError
 
 if TYPE_CHECKING:
-    from aetherflow.core.kernel.state.history import PastRun
-    from aetherflow.core.kernel.state.registry_file import KnownFlow, Registered
+    from aetherflow.core.records.history import PastRun
+    from aetherflow.core.records.registry_file import KnownFlow, Registered
 
 
 def state_root_here(config: Path | None) -> Path:
@@ -38,7 +38,7 @@ def places_here(config: Path | None) -> tuple[Path, Path]:
 
 def flows_of(root: Path, flow_id: str | None) -> list["KnownFlow"]:
     """All known flows, or those with an id (one per state file); UsageError for an unknown id, StateError if unread."""
-    from aetherflow.core.kernel.state.registry import known_flows
+    from aetherflow.core.records.registry import known_flows
 
     known = known_flows(root)
     if flow_id is None:
@@ -85,7 +85,7 @@ def _forgotten(root: Path, run_id: str, flow_id: str | None) -> str:
     import sqlite3
 
     from aetherflow.core.base.times import iso
-    from aetherflow.core.kernel.state.registry_file import read_registry
+    from aetherflow.core.records.registry_file import read_registry
 
     query = (
         "SELECT flow_id, coalesce(status, 'of an unknown end'), actor, host, at, reason FROM forgotten "
@@ -119,8 +119,8 @@ def _lost_runs(root: Path, run_id: str, flow_id: str | None) -> "list[Registered
     import sqlite3
 
     from aetherflow.core.base.errors import StateError
-    from aetherflow.core.kernel.state.history import list_runs
-    from aetherflow.core.kernel.state.registry_file import Registered, read_registry
+    from aetherflow.core.records.history import list_runs
+    from aetherflow.core.records.registry_file import Registered, read_registry
 
     query = (
         f"SELECT {', '.join(Registered._fields)} FROM runs WHERE run_id=? AND flow_id=coalesce(?, flow_id) "  # noqa: S608 ours

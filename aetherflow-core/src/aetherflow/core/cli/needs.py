@@ -18,21 +18,21 @@ from aetherflow.core.cli.notes import Key
 from aetherflow.core.cli.older_rows import older_rows
 from aetherflow.core.cli.refusing import RefusedReason
 from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson, NeedStatus
-from aetherflow.core.kernel.state import registry
 from aetherflow.core.kernel.state.acts import Act, Verb, standing
 from aetherflow.core.kernel.state.family import lives
-from aetherflow.core.kernel.state.overview import Overview, is_healed, overview
 from aetherflow.core.kernel.state.reading import unreadable
-from aetherflow.core.kernel.state.registry_file import schema_of
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 from aetherflow.core.kernel.state.transitions import Status
-from aetherflow.core.kernel.state.trouble import Trouble, trouble_of
+from aetherflow.core.records import registry
+from aetherflow.core.records.overview import Overview, is_healed, overview
+from aetherflow.core.records.registry_file import schema_of
+from aetherflow.core.records.trouble import Trouble, trouble_of
 from aetherflow.core.runtime.resuming import outer_run
 from aetherflow.core.runtime.unreadable import unreadable_in
 
 if TYPE_CHECKING:
-    from aetherflow.core.kernel.state.refused import Refused
-    from aetherflow.core.kernel.state.registry_file import KnownFlow, Registered
+    from aetherflow.core.records.refused import Refused
+    from aetherflow.core.records.registry_file import KnownFlow, Registered
 
 NOT_WELL = frozenset({Status.FAILED, Status.INTERRUPTED, Status.UNKNOWN})
 
@@ -149,7 +149,7 @@ def _files(picture: Picture) -> None:
                 continue
             if schema_of(Path(path)) == SCHEMA_VERSION:
                 continue
-            from aetherflow.core.kernel.state.checking import check_schema
+            from aetherflow.core.records.checking import check_schema
 
             if check_schema(Path(plain(path))) < SCHEMA_VERSION:  # the head may be behind the log: SQLite knows
                 picture.older.append(path)

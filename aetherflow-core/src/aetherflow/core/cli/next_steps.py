@@ -24,9 +24,9 @@ from aetherflow.core.runtime.resuming import (
 )
 
 if TYPE_CHECKING:
-    from aetherflow.core.kernel.state.refused import Refused
-    from aetherflow.core.kernel.state.registry_file import KnownFlow, Registered
-    from aetherflow.core.kernel.state.trouble import Trouble
+    from aetherflow.core.records.refused import Refused
+    from aetherflow.core.records.registry_file import KnownFlow, Registered
+    from aetherflow.core.records.trouble import Trouble
 
 GONE_NAMED = 3
 """Of the flows whose state files are gone; more are counted."""

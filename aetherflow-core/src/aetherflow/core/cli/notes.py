@@ -11,10 +11,10 @@ from aetherflow.core.cli.waiting import Waits, waiting_here, waits_json
 from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.transitions import Status
-from aetherflow.core.kernel.state.trouble import trouble_of
+from aetherflow.core.records.trouble import trouble_of
 
 if TYPE_CHECKING:
-    from aetherflow.core.kernel.state.history import PastRun
+    from aetherflow.core.records.history import PastRun
 
 WARNED_SHOWN = 2
 _WARNED = f"""SELECT job_id, step_id FROM step_runs WHERE flow_id=? AND run_id=?

@@ -11,14 +11,14 @@ from aetherflow.core.base.typed import command_line
 from aetherflow.core.cli.lookup import plain
 from aetherflow.core.cli.next_steps import Here, listed
 from aetherflow.core.contracts.needs_person import NeedsPerson, NeedStatus
-from aetherflow.core.kernel.state.older import LOST, KnownEnd, is_older, lacking, last_ends
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.records.older import LOST, KnownEnd, is_older, lacking, last_ends
 from aetherflow.core.runtime.resuming import named
 
 if TYPE_CHECKING:
     from aetherflow.core.cli.notes import Key
-    from aetherflow.core.kernel.state.registry_file import Registered
-    from aetherflow.core.kernel.state.trouble import Trouble
+    from aetherflow.core.records.registry_file import Registered
+    from aetherflow.core.records.trouble import Trouble
 
 
 class OlderCause(ReasonCode):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, cast
 from aetherflow.core.cli.causes import short
 from aetherflow.core.cli.lookup import plain
 from aetherflow.core.contracts.needs_person import NeedsPerson
-from aetherflow.core.kernel.state.registry import places_of
-from aetherflow.core.kernel.state.unmigrated import OlderRun, unwell_in
+from aetherflow.core.records.registry import places_of
+from aetherflow.core.records.unmigrated import OlderRun, unwell_in
 
 if TYPE_CHECKING:
     from aetherflow.core.contracts.needs_person import NeedStatus

@@ -17,11 +17,11 @@ from aetherflow.core.cli.notes import key_of, notes_of
 from aetherflow.core.console.amounts import size_text
 from aetherflow.core.console.since import span_ms
 from aetherflow.core.console.streams import print_json
-from aetherflow.core.kernel.state.history import PastRun
-from aetherflow.core.kernel.state.pruning import Freed, doomed_runs, prune
 from aetherflow.core.kernel.state.records import now_ms
-from aetherflow.core.kernel.state.registry import forget
-from aetherflow.core.kernel.state.registry_file import KnownFlow
+from aetherflow.core.records.history import PastRun
+from aetherflow.core.records.pruning import Freed, doomed_runs, prune
+from aetherflow.core.records.registry import forget
+from aetherflow.core.records.registry_file import KnownFlow
 from aetherflow.core.runtime.unreadable import unreadable_in
 
 T = TypeVar("T")

@@ -59,8 +59,8 @@ _CODES: dict[type[Exception], RefusedReason] = {
 def write_down(start: "NotedStart", error: AetherflowError | OSError) -> None:
     from aetherflow.core.base.actor import actor, hostname
     from aetherflow.core.kernel.state.records import now_ms
-    from aetherflow.core.kernel.state.refused import Refused, record_refusal
-    from aetherflow.core.kernel.state.registry_file import subject_of
+    from aetherflow.core.records.refused import Refused, record_refusal
+    from aetherflow.core.records.registry_file import subject_of
     from aetherflow.core.runtime.workspace.engine_files import make_engine_folder
     from aetherflow.core.runtime.workspace.state_root import host_root
 

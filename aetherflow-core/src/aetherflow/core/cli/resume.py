@@ -12,7 +12,7 @@ from aetherflow.core.cli.flow_source import AllowStaleOption
 if TYPE_CHECKING:
     from aetherflow.core.cli.flow_source import FlowSource
     from aetherflow.core.cli.noted_start import NotedStart
-    from aetherflow.core.kernel.state.history import PastRun
+    from aetherflow.core.records.history import PastRun
     from aetherflow.core.runtime.opening.prepare import PreparedFlow
     from aetherflow.core.runtime.resuming import Start
 
@@ -120,8 +120,8 @@ def _by_id(
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.cli.flow_source import FlowSource
     from aetherflow.core.cli.lookup import find_run, state_root_here
-    from aetherflow.core.kernel.state.history import bundle_of
-    from aetherflow.core.kernel.state.registry import find_runs
+    from aetherflow.core.records.history import bundle_of
+    from aetherflow.core.records.registry import find_runs
     from aetherflow.core.runtime.resuming import Resumes, stands_in_no_file, start_of
 
     root = state_root_here(config)
@@ -153,7 +153,7 @@ def _by_file(path: Path, config: Path | None) -> _Found | None:
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.cli.flow_source import FlowSource
     from aetherflow.core.console.since import both
-    from aetherflow.core.kernel.state.history import latest_run, latest_unfinished
+    from aetherflow.core.records.history import latest_run, latest_unfinished
 
     flow = _prepared(path, config)
     _bring_up_to_date(flow.state_path)

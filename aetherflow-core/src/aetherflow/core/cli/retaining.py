@@ -30,9 +30,9 @@ from aetherflow.core.cli.pruned import (
 )
 from aetherflow.core.console.amounts import size_text
 from aetherflow.core.console.streams import print_json
-from aetherflow.core.kernel.state.history import PastRun
-from aetherflow.core.kernel.state.pruning import Freed
 from aetherflow.core.kernel.state.records import now_ms
+from aetherflow.core.records.history import PastRun
+from aetherflow.core.records.pruning import Freed
 from aetherflow.core.runtime.environment.snapshot import build_snapshot
 from aetherflow.core.runtime.retention import Expiry, Judge, Kept, remove_logs, remove_workspaces
 from aetherflow.core.runtime.unreadable import unreadable_in

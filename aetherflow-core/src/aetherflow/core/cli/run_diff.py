@@ -7,7 +7,7 @@ from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption
 from aetherflow.core.console.streams import print_json
 
 if TYPE_CHECKING:
-    from aetherflow.core.kernel.state.history import PastRun
+    from aetherflow.core.records.history import PastRun
     from aetherflow.core.runtime.comparing.differences import RunDifference
     from aetherflow.core.runtime.comparing.recorded import Recorded
 
@@ -60,7 +60,7 @@ def last_good(run: "PastRun") -> "PastRun":
     """The last SUCCESS of the preceding slot; without a slot, the last one before. UsageError if there is none."""
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.base.typed import typed_here
-    from aetherflow.core.kernel.state.history import list_runs
+    from aetherflow.core.records.history import list_runs
 
     earlier = [
         each

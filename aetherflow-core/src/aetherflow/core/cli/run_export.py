@@ -7,7 +7,7 @@ from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption
 from aetherflow.core.console.streams import print_json
 
 if TYPE_CHECKING:
-    from aetherflow.core.kernel.state.history import PastRun
+    from aetherflow.core.records.history import PastRun
 
 EXPORT_SCHEMA = 1
 

@@ -7,7 +7,7 @@ from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption
 from aetherflow.core.console.streams import print_json
 
 if TYPE_CHECKING:
-    from aetherflow.core.kernel.state.history import PastRun
+    from aetherflow.core.records.history import PastRun
 
 LOGS_SCHEMA = 1
 
@@ -64,7 +64,7 @@ def _attempt_logs(run: "PastRun", step: str) -> list[Path]:
     from aetherflow.core.base.suggest import did_you_mean
     from aetherflow.core.cli.history_text import names_in
     from aetherflow.core.cli.lookup import attempt_logs
-    from aetherflow.core.kernel.state.history import run_details
+    from aetherflow.core.records.history import run_details
 
     found = run_details(run)
     steps = found.steps if found is not None else []

@@ -18,7 +18,7 @@ from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.transitions import Status
 
 if TYPE_CHECKING:
-    from aetherflow.core.kernel.state.history import PastRun, PastStep, RunDetails
+    from aetherflow.core.records.history import PastRun, PastStep, RunDetails
     from aetherflow.core.runtime.resuming import Resumes
 
 MOST_LOGS = 12

@@ -17,7 +17,7 @@ from aetherflow.core.console.streams import print_json
 
 if TYPE_CHECKING:
     from aetherflow.core.cli.hooks_here import HooksHere
-    from aetherflow.core.kernel.state.history import PastRun
+    from aetherflow.core.records.history import PastRun
 
 RUNS_SCHEMA = 1
 
@@ -80,8 +80,8 @@ def list_runs(
     from aetherflow.core.cli.lookup import elsewhere, flows_of, state_root_here
     from aetherflow.core.cli.notes import key_of, notes_of
     from aetherflow.core.console.since import instant_ms
-    from aetherflow.core.kernel.state import history
     from aetherflow.core.kernel.state.records import now_ms
+    from aetherflow.core.records import history
     from aetherflow.core.runtime.unreadable import as_rows
 
     root = state_root_here(config)
@@ -135,8 +135,8 @@ def show(
     from aetherflow.core.cli.lookup import find_run, state_root_here
     from aetherflow.core.cli.notes import key_of, notes_of
     from aetherflow.core.cli.summary import following
-    from aetherflow.core.kernel.state.claim_history import list_claims
-    from aetherflow.core.kernel.state.history import run_details
+    from aetherflow.core.records.claim_history import list_claims
+    from aetherflow.core.records.history import run_details
     from aetherflow.core.runtime.resuming import Resumes, named, stands_in_no_file
 
     if html is not None:

@@ -8,7 +8,7 @@ from aetherflow.core.console.commands import LazyGroup
 from aetherflow.core.console.streams import print_json
 
 if TYPE_CHECKING:
-    from aetherflow.core.kernel.state.checking import StateInfo
+    from aetherflow.core.records.checking import StateInfo
 
 STATE_SCHEMA = 1
 
@@ -48,7 +48,7 @@ def info(
     import dataclasses
 
     from aetherflow.core.cli.state_files import state_file
-    from aetherflow.core.kernel.state.checking import state_info
+    from aetherflow.core.records.checking import state_info
 
     found = state_info(state_file(which, flow, config))
     if as_json:
@@ -76,7 +76,7 @@ def check(
 
     from aetherflow.core.cli.lookup import state_root_here
     from aetherflow.core.cli.state_files import state_file
-    from aetherflow.core.kernel.state.checking import DAMAGED, check_state
+    from aetherflow.core.records.checking import DAMAGED, check_state
     from aetherflow.core.runtime.proof.chains import check_chain
     from aetherflow.core.runtime.proof.roots import check_against_registry
 
@@ -117,7 +117,7 @@ def backup(
     from aetherflow.core.base import durable
     from aetherflow.core.cli.state_files import in_server, require_option, state_file
     from aetherflow.core.console.amounts import size_text
-    from aetherflow.core.kernel.state.backup import backup_state
+    from aetherflow.core.records.backup import backup_state
 
     target = require_option(to, "--to")
     path = state_file(which, flow, config)
@@ -154,7 +154,7 @@ def restore(
     from aetherflow.core.base.actor import actor, hostname
     from aetherflow.core.cli.lookup import root_to_write
     from aetherflow.core.cli.state_files import in_server, lost_lines, lost_runs, require_option, state_file
-    from aetherflow.core.kernel.state.backup import restore_state
+    from aetherflow.core.records.backup import restore_state
     from aetherflow.core.runtime.adopting import accept, adopt, older_end
 
     wanted = require_option(source, "--from")
@@ -188,7 +188,7 @@ def migrate(
     """
     from aetherflow.core.cli.lookup import flows_of, root_to_write
     from aetherflow.core.cli.state_files import migrate_file, state_file
-    from aetherflow.core.kernel.state.claim_history import taken_in_vain
+    from aetherflow.core.records.claim_history import taken_in_vain
     from aetherflow.core.runtime.adopting import adopt, older_end
 
     path, root = state_file(which, flow, config), root_to_write(config)
@@ -231,8 +231,8 @@ def forget(
     from aetherflow.core.cli.lookup import flows_of, state_root_here
     from aetherflow.core.cli.next_steps import not_well
     from aetherflow.core.cli.state_files import is_lost
-    from aetherflow.core.kernel.state.overview import overview
-    from aetherflow.core.kernel.state.registry import forget_files, look
+    from aetherflow.core.records.overview import overview
+    from aetherflow.core.records.registry import forget_files, look
     from aetherflow.core.runtime.unreadable import require_readable
 
     root = state_root_here(config)

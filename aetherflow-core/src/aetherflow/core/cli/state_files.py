@@ -12,7 +12,7 @@ from aetherflow.core.base.location import absolute
 from aetherflow.core.base.typed import typed_here
 
 if TYPE_CHECKING:
-    from aetherflow.core.kernel.state.registry_file import Registered
+    from aetherflow.core.records.registry_file import Registered
 
 LOST_SHOWN = 10
 
@@ -81,10 +81,10 @@ def migrate_file(path: Path) -> tuple[int, int, Path | None]:
     """
     import sqlite3
 
-    from aetherflow.core.kernel.state.checking import check_schema
     from aetherflow.core.kernel.state.migration import migrate, prepare_schema
     from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
     from aetherflow.core.kernel.state.store import BUSY_SECONDS
+    from aetherflow.core.records.checking import check_schema
 
     if durable.server_at(path) is not None:
         return _migrate_in_server(path)
@@ -127,7 +127,7 @@ def _of_known_flow(flow_id: str, config: Path | None) -> Path:
 def _of_flow_file(path: Path, config: Path | None) -> Path:
     from aetherflow.core.checks.prepare import prepare_flow
     from aetherflow.core.cli.lookup import state_root_here
-    from aetherflow.core.kernel.state.registry import known_flows
+    from aetherflow.core.records.registry import known_flows
     from aetherflow.core.runtime.environment.snapshot import build_snapshot
 
     try:

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from aetherflow.core.cli.hooks_here import HooksHere
     from aetherflow.core.cli.needs import Picture
     from aetherflow.core.contracts.needs_person import NeedsPerson
-    from aetherflow.core.kernel.state.history import PastRun
-    from aetherflow.core.kernel.state.registry_file import KnownFlow
+    from aetherflow.core.records.history import PastRun
+    from aetherflow.core.records.registry_file import KnownFlow
     from aetherflow.core.runtime.resuming import Resumes
 
 STATUS_SCHEMA = 1
@@ -111,8 +111,8 @@ def status(
 
 def _with_successes(root: Path, flows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The flows with the end of their last whole SUCCESS, and how long it took, whatever came after it."""
-    from aetherflow.core.kernel.state import registry
-    from aetherflow.core.kernel.state.overview import last_successes
+    from aetherflow.core.records import registry
+    from aetherflow.core.records.overview import last_successes
 
     known = registry.look(root, last_successes)
     names = ("last_success_at", "last_success_ms")

@@ -8,11 +8,12 @@ from aetherflow.core.base.errors import ConnectorError
 from aetherflow.core.kernel.sequencing.results import ArtifactSummary
 from aetherflow.core.kernel.sequencing.run import KernelRun
 from aetherflow.core.kernel.state.records import CLEANUP, RunFacts, now_ms
-from aetherflow.core.kernel.state.registry import register
-from aetherflow.core.kernel.state.registry_chain import Sealed
-from aetherflow.core.kernel.state.registry_file import Registered, subject_of
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.records.outbox import STARTED, NotificationRows
+from aetherflow.core.records.registry import register
+from aetherflow.core.records.registry_chain import Sealed
+from aetherflow.core.records.registry_file import Registered, subject_of
 from aetherflow.core.runtime.logs.events import Events
 from aetherflow.core.runtime.logs.latest_progress import LatestProgress
 from aetherflow.core.runtime.logs.log_hash import log_hash, sync_logs
@@ -50,6 +51,7 @@ class Phases:
         self._warning: str | None = None
         self._fetched = 0
         self._started_at = 0
+        self._also_notified: frozenset[str] = frozenset()
 
     def entering(self) -> None:
         """Before the first row is written: artifacts of another host are here, whatever is recorded can be found."""
@@ -60,7 +62,8 @@ class Phases:
         if rules := self._opened.flow.snapshot.project.spec.notify:
             from aetherflow.core.runtime.notify.rules import SIGNALS, notified_events  # most projects have none
 
-            self._opened.state.also_notified = notified_events(rules) & SIGNALS
+            self._also_notified = notified_events(rules) & SIGNALS
+        self._opened.state.parts = (NotificationRows(self._also_notified),)
         self._warning = self._register(beginning=True)
 
     def ended(self, status: Status) -> None:
@@ -127,12 +130,12 @@ class Phases:
         warnings = [self._warning] if self._warning is not None else []
         warnings += [f"{error.code} {error.message}" for error, _ in opened.flow.catalog.notices]
         if self._store.migrated:  # once in the life of a state file
-            from aetherflow.core.kernel.state.claim_history import taken_in_vain
+            from aetherflow.core.records.claim_history import taken_in_vain
 
             warnings += taken_in_vain(self._store.path)
         for message in warnings:
             emit("log", level="WARNING", logger="aetherflow", message=message)
-        if "started" in opened.state.also_notified and self._facts.outermost is None:
+        if STARTED in self._also_notified and self._facts.outermost is None:
             from aetherflow.core.runtime.notify.start import start_for
 
             start_for(opened.flow.snapshot, self._started_at)

@@ -10,9 +10,9 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.errors import AetherflowError, StateError
 from aetherflow.core.base.redact import MASK
 from aetherflow.core.base.typed import CONFIG_VARIABLE, command_line, option_in
-from aetherflow.core.kernel.state.history import PastRun, bundle_of, list_runs
-from aetherflow.core.kernel.state.questions import open_questions
-from aetherflow.core.kernel.state.registry import find_runs, known_flows, places_of
+from aetherflow.core.records.history import PastRun, bundle_of, list_runs
+from aetherflow.core.records.questions import open_questions
+from aetherflow.core.records.registry import find_runs, known_flows, places_of
 from aetherflow.core.runtime.workspace.state_root import find_state_root
 
 if TYPE_CHECKING:

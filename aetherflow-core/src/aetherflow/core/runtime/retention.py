@@ -17,20 +17,20 @@ from typing import NamedTuple
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import RunBusyError, StateError
 from aetherflow.core.base.said import ReasonCode
-from aetherflow.core.kernel.state import registry
 from aetherflow.core.kernel.state.chain import amend
 from aetherflow.core.kernel.state.claims_end import note_gone
 from aetherflow.core.kernel.state.family import Member
-from aetherflow.core.kernel.state.history import PastRun, circumstances, latest_run, list_runs
-from aetherflow.core.kernel.state.overview import overview
-from aetherflow.core.kernel.state.pruning import Freed, claiming_among, held_here, oldest_runs
 from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.records import CLEANUP
-from aetherflow.core.kernel.state.registry_file import Registered
 from aetherflow.core.kernel.state.sql import among
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
-from aetherflow.core.kernel.state.trouble import trouble_of
+from aetherflow.core.records import registry
+from aetherflow.core.records.history import PastRun, circumstances, latest_run, list_runs
+from aetherflow.core.records.overview import overview
+from aetherflow.core.records.pruning import Freed, claiming_among, held_here, oldest_runs
+from aetherflow.core.records.registry_file import Registered
+from aetherflow.core.records.trouble import trouble_of
 from aetherflow.core.runtime.environment.project_file import find_project
 from aetherflow.core.runtime.environment.spec.retention import RetentionSpec
 from aetherflow.core.runtime.environment.spec.span import seconds_of

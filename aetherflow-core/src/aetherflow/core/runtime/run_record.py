@@ -11,14 +11,14 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.engine_files import REGISTRY
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.state.acts import Act, Verb, standing
-from aetherflow.core.kernel.state.history import PastRun
-from aetherflow.core.kernel.state.overview import AFTER, OF_ITS_SUBJECT, WHOLE, is_healed
 from aetherflow.core.kernel.state.records import now_ms
-from aetherflow.core.kernel.state.refused import HEALS, open_refusals
-from aetherflow.core.kernel.state.registry_file import read_registry
 from aetherflow.core.kernel.state.sql import among
 from aetherflow.core.kernel.state.transitions import Status
-from aetherflow.core.kernel.state.trouble import Trouble, trouble_of
+from aetherflow.core.records.history import PastRun
+from aetherflow.core.records.overview import AFTER, OF_ITS_SUBJECT, WHOLE, is_healed
+from aetherflow.core.records.refused import HEALS, open_refusals
+from aetherflow.core.records.registry_file import read_registry
+from aetherflow.core.records.trouble import Trouble, trouble_of
 
 SETTLED_NS = 2_000_000_000
 """A file that was written a shorter time ago may change once more within one tick of its clock."""

@@ -11,8 +11,8 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.engine_files import REGISTRY, STORES, engine_folder
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.state.reading import DAMAGE, HEADER, newer, read_store, schema_of, unreadable
-from aetherflow.core.kernel.state.registry_file import read_registry
-from aetherflow.core.kernel.state.registry_tables import SCHEMA_VERSION
+from aetherflow.core.records.registry_file import read_registry
+from aetherflow.core.records.registry_tables import SCHEMA_VERSION
 from aetherflow.core.runtime.workspace.places import default_state_root
 
 INDEX, VARIABLE = "registry of runs", "AETHERFLOW_STATE_ROOT"

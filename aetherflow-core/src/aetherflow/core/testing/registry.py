@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from aetherflow.core.kernel.state.acts import Act, Verb
-from aetherflow.core.kernel.state.overview import Overview, last_successes, overview
-from aetherflow.core.kernel.state.refused import (
+from aetherflow.core.kernel.state.run_state import RunState
+from aetherflow.core.kernel.state.store import StateStore
+from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.records.overview import Overview, last_successes, overview
+from aetherflow.core.records.refused import (
     Refused,
     act_on_refusal,
     healer_of,
@@ -18,7 +21,7 @@ from aetherflow.core.kernel.state.refused import (
     record_refusal,
     refusal_rows_taken,
 )
-from aetherflow.core.kernel.state.registry import (
+from aetherflow.core.records.registry import (
     find_runs,
     forget,
     forget_files,
@@ -29,10 +32,7 @@ from aetherflow.core.kernel.state.registry import (
     register,
     settle,
 )
-from aetherflow.core.kernel.state.registry_file import Registered, read_registry, subject_of
-from aetherflow.core.kernel.state.run_state import RunState
-from aetherflow.core.kernel.state.store import StateStore
-from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.records.registry_file import Registered, read_registry, subject_of
 from aetherflow.core.runtime.adopting import adopt
 from aetherflow.core.runtime.run_record import Place, RunRecords, WantedRun
 from aetherflow.core.testing.state_base import FACTS, FROZEN, StateBase

@@ -18,6 +18,7 @@ from aetherflow.core.kernel.state.records import (
     StepStart,
 )
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.records.outbox import NotificationRows
 
 WHY = said(StateReason.STEP, text="no data")
 FACTS = RunFacts("1.0.0", "/flow.yaml", "fingerprint", "ann", "host", 1, "api", "aetherflow run flow.yaml")
@@ -72,6 +73,7 @@ class StateBase:
     ) -> Any:
         """Begin a run, new or resumed."""
         run = self.open_run(store, flow_id, run_id)
+        run.parts = (NotificationRows(),)
         run.load()
         run.begin(FACTS, FROZEN, {"hash": "text"}, intervention or Intervention())
         return run

@@ -6,15 +6,15 @@ from typing import Any
 
 from aetherflow.core.base import durable
 from aetherflow.core.kernel.state.acts import Verb, acts_of, record_act, standing
-from aetherflow.core.kernel.state.checking import check_schema, check_state, state_info
-from aetherflow.core.kernel.state.history import list_runs
-from aetherflow.core.kernel.state.outbox import mark_taken, open_transitions, record_gone
-from aetherflow.core.kernel.state.pruning import doomed_runs, prune
 from aetherflow.core.kernel.state.records import Artifact, StepKey
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 from aetherflow.core.kernel.state.transitions import Status
-from aetherflow.core.kernel.state.trouble import trouble_of
 from aetherflow.core.kernel.state.unit import Unit
+from aetherflow.core.records.checking import check_schema, check_state, state_info
+from aetherflow.core.records.history import list_runs
+from aetherflow.core.records.outbox import mark_taken, open_transitions, record_gone
+from aetherflow.core.records.pruning import doomed_runs, prune
+from aetherflow.core.records.trouble import trouble_of
 from aetherflow.core.testing.state_base import FLOW, RUN_ID, StateBase, end, start
 
 

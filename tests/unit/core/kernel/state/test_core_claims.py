@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from aetherflow.core.base.claim_errors import ClaimBusyError
 from aetherflow.core.base.errors import LostOwnershipError, RunBusyError
-from aetherflow.core.kernel.state import resolving
 from aetherflow.core.kernel.state.claims import identity_of
 from aetherflow.core.kernel.state.claims_end import end_claims
 from aetherflow.core.kernel.state.records import Intervention, StepEffects, StepEnd
@@ -18,6 +17,7 @@ from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.sql import keys_from
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.records import resolving
 from aetherflow.core.testing.state_base import FACTS, FROZEN, KEY, start
 
 

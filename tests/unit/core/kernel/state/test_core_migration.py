@@ -10,14 +10,14 @@ import pytest
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
-from aetherflow.core.kernel.state import backup as backups
 from aetherflow.core.kernel.state.migration import migrate
 from aetherflow.core.kernel.state.ownership import HEARTBEAT_LIMIT_MS, RunLock
 from aetherflow.core.kernel.state.records import now_ms
-from aetherflow.core.kernel.state.registry import known_flows, register
-from aetherflow.core.kernel.state.registry_file import Registered
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 from aetherflow.core.kernel.state.store import StateStore
+from aetherflow.core.records import backup as backups
+from aetherflow.core.records.registry import known_flows, register
+from aetherflow.core.records.registry_file import Registered
 from old_data import OldData, unpack
 
 if TYPE_CHECKING:

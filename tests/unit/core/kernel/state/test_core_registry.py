@@ -14,8 +14,8 @@ import pytest
 from core_registry import flow, known, rows
 
 from aetherflow.core.base import durable
-from aetherflow.core.kernel.state import registry, registry_file, trouble
-from aetherflow.core.kernel.state.registry_file import KnownFlow, Registered
+from aetherflow.core.records import registry, registry_file, trouble
+from aetherflow.core.records.registry_file import KnownFlow, Registered
 from aetherflow.core.runtime import adopting
 from aetherflow.core.runtime.adopting import adopt
 

@@ -8,12 +8,12 @@ import pytest
 
 from aetherflow.core.base.errors import LostOwnershipError, RunBusyError
 from aetherflow.core.kernel.state import run_lease
-from aetherflow.core.kernel.state.history import list_runs
 from aetherflow.core.kernel.state.ownership import RunLock
 from aetherflow.core.kernel.state.records import Intervention
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.records.history import list_runs
 from aetherflow.core.testing import RegistrySuite, StateBackendSuite
 from aetherflow.core.testing.state_base import FACTS, FLOW, FROZEN, RUN_ID
 from file_as_server import use_file

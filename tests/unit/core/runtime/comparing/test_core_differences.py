@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from aetherflow.core.kernel.state.history import PastRun
+from aetherflow.core.records.history import PastRun
 from aetherflow.core.runtime.comparing.differences import RunDifference, differences
 from aetherflow.core.runtime.comparing.recorded import Recorded, RecordedStep
 

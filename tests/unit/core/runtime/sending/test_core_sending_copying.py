@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aetherflow.core.base import durable
-from aetherflow.core.kernel.state.registry_file import open_registry, read_registry
+from aetherflow.core.records.registry_file import open_registry, read_registry
 from aetherflow.core.runtime.sending.book import Book, not_sent
 from aetherflow.core.runtime.sending.copying import OF_BOOK, OF_REFUSED, copy_told
 from file_as_server import use_file

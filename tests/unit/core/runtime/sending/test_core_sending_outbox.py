@@ -13,11 +13,12 @@ from core_clock import ahead
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.durable import failpoint
-from aetherflow.core.kernel.state import outbox, sql
+from aetherflow.core.kernel.state import sql
 from aetherflow.core.kernel.state.reading import read
-from aetherflow.core.kernel.state.registry_file import empty_registry
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.unit import Unit
+from aetherflow.core.records import outbox
+from aetherflow.core.records.registry_file import empty_registry
 from aetherflow.core.runtime.notify import deliver
 from aetherflow.core.runtime.notify.start import SendRequest
 from aetherflow.core.runtime.sending import book as books
@@ -104,7 +105,7 @@ def test_the_row_is_in_the_transaction_of_the_end(telling: "Telling", monkeypatc
         insert(*arguments, **named)  # type: ignore[arg-type]
         raise OSError(28, "no space left on device")
 
-    monkeypatch.setattr("aetherflow.core.kernel.state.outbox.insert", torn)
+    monkeypatch.setattr("aetherflow.core.records.outbox.insert", torn)
     telling.project.flow(WELL)
     assert telling.project.cli("run", "flow.yaml", "-q", "--run-id", "r2").code == 4
     assert len(telling.outbox()) == 1

@@ -22,14 +22,13 @@ from aetherflow.core.kernel.state.claims_end import (
 )
 from aetherflow.core.kernel.state.family import Family, Member, family_of, has_started_runs
 from aetherflow.core.kernel.state.heartbeat import Heartbeat
-from aetherflow.core.kernel.state.outbox import record_end, record_start
 from aetherflow.core.kernel.state.reasons import StateReason, reason_columns
 from aetherflow.core.kernel.state.records import Frozen, Intervention, JobRecord, RunFacts, StepKey
 from aetherflow.core.kernel.state.sql import insert, update
 from aetherflow.core.kernel.state.step_state import StepStates
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import JOB, RUN, Status, require_legal
-from aetherflow.core.kernel.state.unit import Unit
+from aetherflow.core.kernel.state.unit import RunPart, Unit
 from aetherflow.core.kernel.state.values import to_json
 
 if TYPE_CHECKING:
@@ -55,8 +54,8 @@ class RunState:
         self._unit = Unit(store, flow_id, run_id)
         self._jobs: dict[str, JobRecord] = {}
         self.steps = StepStates(self._unit)
-        self.also_notified: frozenset[str] = frozenset()
-        """Which of `started` and `succeeded` are written into the outbox, too."""
+        self.parts: tuple[RunPart, ...] = ()
+        """Recorded with the run, in this order."""
         self.head = ""
         """The chain of the state's heads with the end of the run; "" before it has ended."""
 
@@ -147,7 +146,8 @@ class RunState:
             unit.db.executemany(kept, sorted(definitions.items()))
             self.steps.interrupt_all()
             self._intervene(intervention, kept_outputs)
-            record_start(unit, self.also_notified)
+            for part in self.parts:
+                part.began(unit)
 
     def finish(self, status: Status, *, reason: Reason | None = None, error: str | None = None) -> RunEnd:
         """Record how the run ended, and when. StateError if it is not RUNNING or no longer ours.
@@ -167,7 +167,8 @@ class RunState:
             values = {"status": status, **reason_columns(reason), "error": error, "finished_at": unit.now_ms()}
             update(unit.db, "runs", values, unit.key)
             unit.journal("run_end", status=status)
-            record_end(unit, status, self.also_notified, whole=whole)
+            for part in self.parts:
+                part.ended(unit, status, whole=whole)
             if whole:
                 self._refuse_lost(family)
                 here = [each for each in family if each.state == unit.member.state and has_claims(unit.db, each)]

@@ -3,13 +3,14 @@
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import LostOwnershipError, StateError
 from aetherflow.core.kernel.state.chain import append
 from aetherflow.core.kernel.state.family import Member
 from aetherflow.core.kernel.state.store import StateStore
+from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.state.values import to_json
 
 
@@ -90,3 +91,13 @@ class Unit:
         found = self.db.execute(query, (self.flow_id, self.run_id)).fetchone()
         if found is None or found[0] != self.generation:
             raise LostOwnershipError(f"run {self.run_id} was taken over by another process")
+
+
+class RunPart(Protocol):
+    """Something that is recorded with the transitions of a run, in their transactions; the run needs none."""
+
+    def began(self, unit: Unit) -> None:
+        """The run has begun, or goes on: all rows of the transition are written."""
+
+    def ended(self, unit: Unit, status: Status, *, whole: bool) -> None:
+        """The run has ended; `whole`: well, with all of its jobs, and no run around it goes on."""

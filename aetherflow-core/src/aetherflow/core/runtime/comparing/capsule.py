@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from aetherflow.core.base.redact import masked_by_name
-from aetherflow.core.kernel.state.history import PastRun, run_details
+from aetherflow.core.records.history import PastRun, run_details
 from aetherflow.core.runtime.comparing.differences import differences
 from aetherflow.core.runtime.comparing.recorded import recorded
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.sequencing.definitions import References
-from aetherflow.core.kernel.state.registry_file import shared_text
+from aetherflow.core.records.registry_file import shared_text
 from aetherflow.core.runtime.opening.flow_facts import PLACES
 from aetherflow.core.runtime.opening.prepare import PreparedFlow
 from aetherflow.core.runtime.workspace.store_places import state_root

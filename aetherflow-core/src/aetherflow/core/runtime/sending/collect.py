@@ -15,14 +15,14 @@ from aetherflow.core.base.errors import AetherflowError
 from aetherflow.core.base.said import ReasonCode, said
 from aetherflow.core.base.times import iso
 from aetherflow.core.contracts.notification import Notification
-from aetherflow.core.kernel.state import outbox
 from aetherflow.core.kernel.state.family import Member
-from aetherflow.core.kernel.state.history import PastRun, past_run
-from aetherflow.core.kernel.state.outbox import OutboxRow
 from aetherflow.core.kernel.state.reasons import StateReason
-from aetherflow.core.kernel.state.refused import Refused, healer_of, open_refusal_rows, refusal_rows_taken
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.unit import Unit
+from aetherflow.core.records import outbox
+from aetherflow.core.records.history import PastRun, past_run
+from aetherflow.core.records.outbox import OutboxRow
+from aetherflow.core.records.refused import Refused, healer_of, open_refusal_rows, refusal_rows_taken
 from aetherflow.core.runtime.resuming import Resumes, in_folder, stands_in_no_file, words_again
 from aetherflow.core.runtime.sending.book import Book, Taken, from_ms
 from aetherflow.core.runtime.sending.cause import cause

@@ -22,7 +22,7 @@ from aetherflow.core.base.errors import AetherflowError, LockBusyError
 from aetherflow.core.base.times import iso
 from aetherflow.core.kernel.state.reading import unreadable
 from aetherflow.core.kernel.state.records import now_ms
-from aetherflow.core.kernel.state.registry import known_flows
+from aetherflow.core.records.registry import known_flows
 from aetherflow.core.runtime.notify.start import SendRequest, book_of
 from aetherflow.core.runtime.sending.book import WHAT, Book, from_ms, to_ms
 from aetherflow.core.runtime.sending.collect import collect, has_open

@@ -6,18 +6,16 @@ A row is a fact and addresses nobody: the sender decides about receivers and tim
 import hashlib
 import json
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from aetherflow.core.base import durable
 from aetherflow.core.kernel.state.chain import amend, hold
 from aetherflow.core.kernel.state.family import Member
-from aetherflow.core.kernel.state.registry_file import subject_of
 from aetherflow.core.kernel.state.sql import insert
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.kernel.state.unit import Unit
 from aetherflow.core.kernel.state.values import to_json
-
-if TYPE_CHECKING:
-    from aetherflow.core.kernel.state.unit import Unit
+from aetherflow.core.records.registry_file import subject_of
 
 RECOVERED, STARTED, SUCCEEDED = "recovered", "started", "succeeded"
 _LAST = """SELECT event, detail FROM outbox WHERE flow_id=? AND series=? AND event NOT IN ('started', 'succeeded')
@@ -47,33 +45,40 @@ class OutboxRow(NamedTuple):
     """UTC epoch milliseconds."""
 
 
-def record_start(unit: "Unit", also: Collection[str]) -> None:
-    """Write down that a run starts, where `also` asks for it."""
-    if STARTED in also and unit.outermost == unit.member:
-        _write(unit, STARTED, _series(unit), {})
+class NotificationRows:
+    """The part of a run that writes its rows; `also` holds those of `started` and `succeeded` that are wanted, too.
 
-
-def record_end(unit: "Unit", status: Status, also: Collection[str], *, whole: bool) -> None:
-    """Write down how a run ended: badly, or well after a bad end of one with the same parameters.
-
-    An older run that ends well at last heals nothing while a later one has not. Runs that a step started are notified
-    with the one around them.
+    Runs that a step started are notified with the one around them.
     """
-    if unit.outermost != unit.member:
-        return
-    series = _series(unit)
-    last, before = unit.db.execute(_LAST, (unit.flow_id, series)).fetchone() or (RECOVERED, "{}")
-    if status is not Status.SUCCESS:
-        _write(unit, status.lower(), series, _why(unit, last, before))
-        return
-    later = unit.db.execute(_LATER, (unit.flow_id, series, *_key(unit))).fetchone() if last != RECOVERED else None
-    if whole and last != RECOVERED and (later is None or later[0] == Status.SUCCESS):
-        _write(unit, RECOVERED, series, {})
-    if SUCCEEDED in also:
-        _write(unit, SUCCEEDED, series, {})
+
+    def __init__(self, also: Collection[str] = ()) -> None:
+        self._also = also
+
+    def began(self, unit: Unit) -> None:
+        """Write down that a run starts, where that is wanted."""
+        if STARTED in self._also and unit.outermost == unit.member:
+            _write(unit, STARTED, _series(unit), {})
+
+    def ended(self, unit: Unit, status: Status, *, whole: bool) -> None:
+        """Write down how a run ended: badly, or well after a bad end of one with the same parameters.
+
+        An older run that ends well at last heals nothing while a later one has not.
+        """
+        if unit.outermost != unit.member:
+            return
+        series = _series(unit)
+        last, before = unit.db.execute(_LAST, (unit.flow_id, series)).fetchone() or (RECOVERED, "{}")
+        if status is not Status.SUCCESS:
+            _write(unit, status.lower(), series, _why(unit, last, before))
+            return
+        later = unit.db.execute(_LATER, (unit.flow_id, series, *_key(unit))).fetchone() if last != RECOVERED else None
+        if whole and last != RECOVERED and (later is None or later[0] == Status.SUCCESS):
+            _write(unit, RECOVERED, series, {})
+        if SUCCEEDED in self._also:
+            _write(unit, SUCCEEDED, series, {})
 
 
-def record_gone(unit: "Unit") -> str | None:
+def record_gone(unit: Unit) -> str | None:
     """Write down, once, that the process of a run has ended without a word; returns the row's id.
 
     If a later run has ended well since, that it has recovered, too, each with its own time: nobody is alarmed by what
@@ -133,15 +138,15 @@ def mark_taken(db: durable.Database, ids: Iterable[str]) -> None:
         db.executemany("UPDATE outbox SET done_at=? WHERE id=?", [(db.now_ms(), each) for each in ids])
 
 
-def _why(unit: "Unit", last: str, before: str) -> dict[str, Any]:
-    from aetherflow.core.kernel.state.trouble import worst_of  # a good run needs none of it
+def _why(unit: Unit, last: str, before: str) -> dict[str, Any]:
+    from aetherflow.core.records.trouble import worst_of  # a good run needs none of it
 
     job, step, message, code = worst_of(unit.db, *_key(unit))
     failures = 1 if last == RECOVERED else json.loads(before).get("failures", 0) + 1
     return {"job": job, "step": step, "code": code, "message": message, "failures": failures}
 
 
-def _write(unit: "Unit", event: str, series: str, detail: dict[str, Any], at: int | None = None) -> str:
+def _write(unit: Unit, event: str, series: str, detail: dict[str, Any], at: int | None = None) -> str:
     at = at or _time_of_next(unit)
     values = {**unit.key, "event": event, "series": series, "detail": to_json(detail), "at": at}
     row_id = _id_of(unit.member, _began(unit), unit.generation, event)
@@ -149,7 +154,7 @@ def _write(unit: "Unit", event: str, series: str, detail: dict[str, Any], at: in
     return row_id
 
 
-def _time_of_next(unit: "Unit") -> int:
+def _time_of_next(unit: Unit) -> int:
     """Now; where the clock was set back since the last row of the flow, right behind that: rows are sent in order."""
     last = unit.db.execute(
         "SELECT at FROM outbox WHERE flow_id=? ORDER BY seq DESC LIMIT 1", (unit.flow_id,)
@@ -157,7 +162,7 @@ def _time_of_next(unit: "Unit") -> int:
     return max(unit.now_ms(), last[0] + 1 if last else 0)
 
 
-def _began(unit: "Unit") -> int:
+def _began(unit: Unit) -> int:
     query = "SELECT started_at FROM runs WHERE flow_id=? AND run_id=?"
     return int(unit.db.execute(query, _key(unit)).fetchone()[0])
 
@@ -171,10 +176,10 @@ def _hash(named: str) -> str:
     return hashlib.sha256(named.encode(errors="backslashreplace")).hexdigest()[:32]
 
 
-def _series(unit: "Unit") -> str:
+def _series(unit: Unit) -> str:
     params = unit.db.execute("SELECT params FROM runs WHERE flow_id=? AND run_id=?", _key(unit)).fetchone()[0]
     return subject_of(None, json.loads(params))
 
 
-def _key(unit: "Unit") -> tuple[str, str]:
+def _key(unit: Unit) -> tuple[str, str]:
     return unit.flow_id, unit.run_id

@@ -7,10 +7,10 @@ from typing import NamedTuple
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.state.acts import Act
-from aetherflow.core.kernel.state.history import PastRun
-from aetherflow.core.kernel.state.refused import Refused, open_refusals
-from aetherflow.core.kernel.state.registry_file import Registered
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.records.history import PastRun
+from aetherflow.core.records.refused import Refused, open_refusals
+from aetherflow.core.records.registry_file import Registered
 
 _COLUMNS = (
     "r.flow_id, r.run_id, r.state_path, r.flow_path, r.started_at, r.status, r.ended_at, r.subject, r.given, r.parent, "
@@ -81,7 +81,7 @@ def settle_healed(db: durable.Database, healed: Iterable[Registered], *, unchang
 
 
 def _may_ask_or_run(run: Registered, healed: int) -> bool:
-    from aetherflow.core.kernel.state.trouble import trouble_of  # not needed by runs
+    from aetherflow.core.records.trouble import trouble_of  # not needed by runs
 
     try:
         found = trouble_of(Path(run.state_path), [(run.flow_id, run.run_id)])

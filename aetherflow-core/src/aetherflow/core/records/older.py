@@ -18,8 +18,8 @@ from aetherflow.core.base.errors import OlderStateError
 from aetherflow.core.base.times import iso
 from aetherflow.core.base.typed import typed_here
 from aetherflow.core.kernel.state.reading import read
-from aetherflow.core.kernel.state.registry_chain import NEWEST, ask_state, comparable
-from aetherflow.core.kernel.state.registry_file import Registered, read_registry
+from aetherflow.core.records.registry_chain import NEWEST, ask_state, comparable
+from aetherflow.core.records.registry_file import Registered, read_registry
 
 LOST = "not_in_state"
 """`reason_code` in the index of a run whose end an accepted state lacks."""

@@ -14,8 +14,8 @@ from aetherflow.core.base.engine_files import ENGINE, REGISTRY
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.state.reading import HEADER, read_store, unreadable
 from aetherflow.core.kernel.state.records import now_ms
-from aetherflow.core.kernel.state.registry_tables import MIGRATIONS, SCHEMA_VERSION, TABLES
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION as STATE_SCHEMA
+from aetherflow.core.records.registry_tables import MIGRATIONS, SCHEMA_VERSION, TABLES
 
 T = TypeVar("T")
 BUSY_SECONDS = 5.0

@@ -25,8 +25,10 @@ from aetherflow.core.base.engine_files import REGISTRY
 from aetherflow.core.base.errors import OlderStateError
 from aetherflow.core.kernel.state.reading import DAMAGE, read_any
 from aetherflow.core.kernel.state.records import now_ms
-from aetherflow.core.kernel.state.registry_chain import Sealed, add_root_heads, agrees, comparable
-from aetherflow.core.kernel.state.registry_file import (
+from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
+from aetherflow.core.kernel.state.sql import among
+from aetherflow.core.records.registry_chain import Sealed, add_root_heads, agrees, comparable
+from aetherflow.core.records.registry_file import (
     KnownFlow,
     Registered,
     add_flow,
@@ -40,8 +42,6 @@ from aetherflow.core.kernel.state.registry_file import (
     scan,
     schema_of,
 )
-from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
-from aetherflow.core.kernel.state.sql import among
 
 T = TypeVar("T")
 
@@ -127,8 +127,8 @@ def forget(root: Path, runs: Iterable[tuple[str, str, Path]]) -> None:
 
     What they have healed stays healed.
     """
-    from aetherflow.core.kernel.state.overview import healed_runs, settle_healed
-    from aetherflow.core.kernel.state.refused import forget_healed
+    from aetherflow.core.records.overview import healed_runs, settle_healed
+    from aetherflow.core.records.refused import forget_healed
 
     if not durable.is_there(durable.engine_store(root, REGISTRY)):
         return
@@ -253,7 +253,7 @@ def _enter(
             db.relax()
         here = (run.flow_id, run.run_id)
         if state is not None and comparable(root, run.state_path) and not agrees(db, state, here, run.state_path):
-            from aetherflow.core.kernel.state.older import require_current  # nearly all agree
+            from aetherflow.core.records.older import require_current  # nearly all agree
 
             require_current(db, run, state)
         known: list[Registered] | None = None

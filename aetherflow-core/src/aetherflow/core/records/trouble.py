@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 from aetherflow.core.base import durable
 from aetherflow.core.kernel.state.acts import Act, acts_of
 from aetherflow.core.kernel.state.family import Member
-from aetherflow.core.kernel.state.history import PastRun, past_runs
-from aetherflow.core.kernel.state.questions import questions
 from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.sql import among
+from aetherflow.core.records.history import PastRun, past_runs
+from aetherflow.core.records.questions import questions
 
 _JOBS = """SELECT run_id, job_id, error, error_code FROM job_runs
     WHERE status IN ('UNKNOWN', 'FAILED', 'INTERRUPTED', 'RUNNING') AND flow_id=? AND run_id"""
