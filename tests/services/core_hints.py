@@ -368,7 +368,7 @@ def the_state_of_another_run(project: Project) -> Result:
 
 
 @case(
-    "kernel/sequencing/run",
+    "runtime/phases",
     {"aetherflow resume one": (0, "SUCCESS")},
     healed="status",
 )
@@ -377,7 +377,7 @@ def claims_stay_open(project: Project) -> Result:
     return Result(1, run(project, "one", fail="load"), "")
 
 
-@case("kernel/sequencing/run", {"aetherflow runs show one": (0, "aetherflow run HERE/flow.yaml --run-id one")})
+@case("runtime/phases", {"aetherflow runs show one": (0, "aetherflow run HERE/flow.yaml --run-id one")})
 def claims_of_a_part(project: Project) -> Result:
     project.write(flow())
     return Result(0, run(project, "one", "--flow-job", "take"), "")
@@ -430,7 +430,7 @@ def a_part_whose_claims_later_runs_left(project: Project) -> Result:
 
 
 @case(
-    "kernel/sequencing/lost_claims",
+    "records/lost_claims",
     {
         "aetherflow resume one --from-step take": (0, "SUCCESS"),
         "aetherflow runs resolve one --as abandoned --reason TEXT": (0, "resolved as abandoned"),
@@ -454,7 +454,7 @@ def one_that_goes_on_without_what_it_lost(project: Project) -> Result:
     return project.cli("status")
 
 
-@case("kernel/state/claims", {"aetherflow runs show one": (0, "run one"), "aetherflow resume three": (0, "SUCCESS")})
+@case("records/claims", {"aetherflow runs show one": (0, "run one"), "aetherflow resume three": (0, "SUCCESS")})
 def a_key_that_a_living_run_holds(project: Project) -> Result:
     project.write(flow())
     run(project, "one", fail="load")

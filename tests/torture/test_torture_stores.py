@@ -23,6 +23,9 @@ from aetherflow.core.kernel.state.records import (
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.records.claims import Claims
+from aetherflow.core.records.step_claims import StepClaims
+from aetherflow.core.testing.state_base import parts_of
 from cutting import CuttingProxy, Direction
 from server_stores import SERVERS, ServerPlace, new_place, place_of
 from services import MortalServer, mortal_mariadb, mortal_postgres
@@ -63,6 +66,7 @@ def work(state: Path, flow_id: str = "flow") -> None:
     try:
         for run_id in ("good", "bad"):
             run = RunState(store, flow_id, run_id)
+            run.unit.parts = parts_of(run)
             run.load()
             run.begin(FACTS, FROZEN, {"hash": "text", "other": "text"}, Intervention())
             run.start_job("job", "job-hash")
@@ -72,8 +76,8 @@ def work(state: Path, flow_id: str = "flow") -> None:
                 effects = StepEffects()
                 effects.artifacts["a"] = Artifact(f"/out/{number}", 3, "0" * 64)
                 effects.ledger["seen", f"{number}"] = run_id
-                claim = run.steps.claims.stage("files", f"{run_id}{number}", {"n": number}, None, {})
-                effects.claims["files", claim.key] = claim
+                claim = Claims(run).stage("files", f"{run_id}{number}", {"n": number}, None, {})
+                StepClaims.of(effects).staged["files", claim.key] = claim
                 outputs = {"text": "x" * (300_000 if number == 1 else 10)}
                 run.steps.finish(key, StepEnd(Status.SUCCESS, outputs, None, effects, job_outputs=outputs))
             run.finish_job("job", Status.SUCCESS)

@@ -69,13 +69,13 @@ if TYPE_CHECKING:
     from aetherflow.core.kernel.resolver.params import ParamError as ParamError
     from aetherflow.core.kernel.resolver.params import as_given as as_given
     from aetherflow.core.kernel.resolver.params import settle_params as settle_params
-    from aetherflow.core.kernel.state.acts import Act as Act
     from aetherflow.core.kernel.state.reading import aside as aside
     from aetherflow.core.kernel.state.reading import newer as newer
     from aetherflow.core.kernel.state.reading import unreadable as unreadable
     from aetherflow.core.kernel.yaml.binder import bind as bind
     from aetherflow.core.kernel.yaml.loader import Document as Document
     from aetherflow.core.kernel.yaml.loader import RawString as RawString
+    from aetherflow.core.records.acts import Act as Act
     from aetherflow.core.records.registry_file import subject_of as subject_of
     from aetherflow.core.records.trouble import Trouble as Trouble
     from aetherflow.core.runtime.child_elsewhere import CHILD_RUNS as CHILD_RUNS
@@ -156,7 +156,7 @@ _HOMES = {
     "kernel.locks.records": "Holder Owner",
     "kernel.locks.store": "LockStore",
     "kernel.resolver.params": "ParamError as_given settle_params",
-    "kernel.state.acts": "Act",
+    "records.acts": "Act",
     "kernel.state.reading": "aside newer unreadable",
     "kernel.yaml.binder": "bind",
     "kernel.yaml.loader": "Document RawString",

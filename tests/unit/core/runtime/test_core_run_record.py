@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 from core_clock import ahead
 
-from aetherflow.core.kernel.state.acts import Verb, record_act
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.unit import Unit
 from aetherflow.core.records import trouble
+from aetherflow.core.records.acts import Verb, record_act
 from aetherflow.core.records.registry import forget
 from aetherflow.core.runtime import run_record
 from aetherflow.core.runtime.run_record import Place, RunRecords, WantedRun, acknowledged, resolved

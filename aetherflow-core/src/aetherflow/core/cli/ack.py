@@ -8,8 +8,8 @@ from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption
 from aetherflow.core.console.streams import print_json
 
 if TYPE_CHECKING:
-    from aetherflow.core.kernel.state.acts import Act
     from aetherflow.core.kernel.state.store import StateStore
+    from aetherflow.core.records.acts import Act
     from aetherflow.core.records.history import PastRun
 
 ACK_SCHEMA = 1
@@ -76,7 +76,7 @@ def ack(
 
 def _act(value: str | None, reason: str, until: int | None, now: int) -> "Act":
     from aetherflow.core.base.actor import actor, hostname
-    from aetherflow.core.kernel.state.acts import Act, Verb
+    from aetherflow.core.records.acts import Act, Verb
 
     text = reason.encode(errors="backslashreplace").decode()
     return Act("", Verb.ACK, value, actor(), hostname(), text, until, now, None, None)
@@ -172,9 +172,9 @@ def _require_same(store: "StateStore", run: "PastRun") -> None:
 def _write(root: Path, run: "PastRun", act: "Act") -> None:
     import contextlib
 
-    from aetherflow.core.kernel.state.acts import Verb, record_act
     from aetherflow.core.kernel.state.store import StateStore
     from aetherflow.core.kernel.state.unit import Unit
+    from aetherflow.core.records.acts import Verb, record_act
     from aetherflow.core.records.registry import settle
 
     with contextlib.closing(StateStore(Path(run.state_path))) as store:  # which migrates it

@@ -18,12 +18,12 @@ from aetherflow.core.cli.notes import Key
 from aetherflow.core.cli.older_rows import older_rows
 from aetherflow.core.cli.refusing import RefusedReason
 from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson, NeedStatus
-from aetherflow.core.kernel.state.acts import Act, Verb, standing
-from aetherflow.core.kernel.state.family import lives
 from aetherflow.core.kernel.state.reading import unreadable
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.records import registry
+from aetherflow.core.records.acts import Act, Verb, standing
+from aetherflow.core.records.family import lives
 from aetherflow.core.records.overview import Overview, is_healed, overview
 from aetherflow.core.records.registry_file import schema_of
 from aetherflow.core.records.trouble import Trouble, trouble_of

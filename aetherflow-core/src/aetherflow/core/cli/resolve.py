@@ -40,9 +40,9 @@ def resolve(
     from aetherflow.core.base.typed import typed_here
     from aetherflow.core.cli.ack import HANDLE, act_on_handle
     from aetherflow.core.cli.lookup import close_lost, find_run, root_to_write
-    from aetherflow.core.kernel.state.acts import Act, Verb
     from aetherflow.core.kernel.state.records import now_ms
     from aetherflow.core.records import resolving
+    from aetherflow.core.records.acts import Act, Verb
     from aetherflow.core.records.claim_history import list_claims
     from aetherflow.core.records.registry import settle
     from aetherflow.core.runtime.workspace.workspace import remove_kept

@@ -3,7 +3,7 @@
 `aetherflow.core.runtime` implements them for this machine; the tests of the kernel alone have small fakes.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -139,6 +139,3 @@ class RunPhases(Protocol):
 
     def jobs_ended(self, *, failed: bool, whole: bool) -> None:
         """The jobs have ended, all of the flow if `whole`; the end of the run is not recorded yet."""
-
-    def released(self, folders: Sequence[tuple[str, str, str, str]]) -> None:
-        """State file, flow id, run id and folder of what was kept for claims that are final now."""

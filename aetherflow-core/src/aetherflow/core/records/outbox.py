@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 from aetherflow.core.base import durable
 from aetherflow.core.kernel.state.chain import amend, hold
-from aetherflow.core.kernel.state.family import Member
+from aetherflow.core.kernel.state.member import Member
 from aetherflow.core.kernel.state.sql import insert
 from aetherflow.core.kernel.state.transitions import Status
-from aetherflow.core.kernel.state.unit import Unit
+from aetherflow.core.kernel.state.unit import RunBegan, RunEnded, RunEvent, RunPart, Unit
 from aetherflow.core.kernel.state.values import to_json
 from aetherflow.core.records.registry_file import subject_of
 
@@ -45,7 +45,7 @@ class OutboxRow(NamedTuple):
     """UTC epoch milliseconds."""
 
 
-class NotificationRows:
+class NotificationRows(RunPart):
     """The part of a run that writes its rows; `also` holds those of `started` and `succeeded` that are wanted, too.
 
     Runs that a step started are notified with the one around them.
@@ -54,18 +54,20 @@ class NotificationRows:
     def __init__(self, also: Collection[str] = ()) -> None:
         self._also = also
 
-    def began(self, unit: Unit) -> None:
-        """Write down that a run starts, where that is wanted."""
-        if STARTED in self._also and unit.outermost == unit.member:
+    def apply(self, unit: Unit, event: RunEvent) -> None:
+        """Write down that a run starts, where that is wanted, and how it ended.
+
+        Badly, or well after a bad end of one with the same parameters. An older run that ends well at last heals
+        nothing while a later one has not.
+        """
+        if not isinstance(event, RunBegan | RunEnded) or unit.outermost != unit.member:
+            return
+        if isinstance(event, RunEnded):
+            self._ended(unit, event.status, whole=event.whole)
+        elif STARTED in self._also:
             _write(unit, STARTED, _series(unit), {})
 
-    def ended(self, unit: Unit, status: Status, *, whole: bool) -> None:
-        """Write down how a run ended: badly, or well after a bad end of one with the same parameters.
-
-        An older run that ends well at last heals nothing while a later one has not.
-        """
-        if unit.outermost != unit.member:
-            return
+    def _ended(self, unit: Unit, status: Status, *, whole: bool) -> None:
         series = _series(unit)
         last, before = unit.db.execute(_LAST, (unit.flow_id, series)).fetchone() or (RECOVERED, "{}")
         if status is not Status.SUCCESS:

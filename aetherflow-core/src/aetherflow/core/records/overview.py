@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
-from aetherflow.core.kernel.state.acts import Act
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.records.acts import Act
 from aetherflow.core.records.history import PastRun
 from aetherflow.core.records.refused import Refused, open_refusals
 from aetherflow.core.records.registry_file import Registered

@@ -16,8 +16,7 @@ from pathlib import Path
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import RunBusyError, StateError
 from aetherflow.core.kernel.state.chain import add_heads, append, ledger_marks
-from aetherflow.core.kernel.state.claims_end import claiming, open_among
-from aetherflow.core.kernel.state.family import Member
+from aetherflow.core.kernel.state.member import Member
 from aetherflow.core.kernel.state.ownership import RunLock, live_runs
 from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.run_lease import owned_for_now
@@ -25,6 +24,7 @@ from aetherflow.core.kernel.state.sql import among, keys_from
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.state.values import to_json
+from aetherflow.core.records.claims_end import claiming, open_among
 from aetherflow.core.records.history import BY_START, NEWEST_FIRST, PastRun, past_runs
 
 FINISHED = frozenset({Status.SUCCESS, Status.FAILED})

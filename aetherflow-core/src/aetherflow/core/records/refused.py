@@ -12,9 +12,9 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from aetherflow.core.base import durable
-from aetherflow.core.kernel.state.acts import Act, Verb, standing
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.sql import insert, insert_numbered, update
+from aetherflow.core.records.acts import Act, Verb, standing
 from aetherflow.core.records.registry_file import changing, next_place
 
 

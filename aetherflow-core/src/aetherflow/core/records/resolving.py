@@ -7,13 +7,13 @@ from typing import Literal
 
 from aetherflow.core.base.errors import RunBusyError, UsageError
 from aetherflow.core.base.typed import typed_here
-from aetherflow.core.kernel.state.acts import Act, Verb, acts_of, record_act, standing
-from aetherflow.core.kernel.state.claims_end import KeptFolder, count_open, end_claims, end_elsewhere, release_folders
-from aetherflow.core.kernel.state.family import family_of, lives
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.state.unit import Unit
+from aetherflow.core.records.acts import Act, Verb, acts_of, record_act, standing
+from aetherflow.core.records.claims_end import KeptFolder, count_open, end_claims, end_elsewhere, release_folders
+from aetherflow.core.records.family import family_of, lives
 
 Answer = Literal["done", "abandoned"]
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aetherflow.core.base import durable
-from aetherflow.core.kernel.state.acts import Act, acts_of
-from aetherflow.core.kernel.state.family import Member
+from aetherflow.core.kernel.state.member import Member
 from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.sql import among
+from aetherflow.core.records.acts import Act, acts_of
 from aetherflow.core.records.history import PastRun, past_runs
 from aetherflow.core.records.questions import questions
 

@@ -1,19 +1,23 @@
 """What this machine does between the phases of a run: registry, first events, folders."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.base.errors import ConnectorError
+from aetherflow.core.base.typed import typed_anywhere
 from aetherflow.core.kernel.sequencing.results import ArtifactSummary
 from aetherflow.core.kernel.sequencing.run import KernelRun
-from aetherflow.core.kernel.state.records import CLEANUP, RunFacts, now_ms
+from aetherflow.core.kernel.state.records import CLEANUP, RunFacts, StepKey, now_ms
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.records.acts import RunActs
+from aetherflow.core.records.claims import Claims
 from aetherflow.core.records.outbox import STARTED, NotificationRows
 from aetherflow.core.records.registry import register
 from aetherflow.core.records.registry_chain import Sealed
 from aetherflow.core.records.registry_file import Registered, subject_of
+from aetherflow.core.records.run_claims import RunClaims, keep_folders
 from aetherflow.core.runtime.logs.events import Events
 from aetherflow.core.runtime.logs.latest_progress import LatestProgress
 from aetherflow.core.runtime.logs.log_hash import log_hash, sync_logs
@@ -52,6 +56,7 @@ class Phases:
         self._fetched = 0
         self._started_at = 0
         self._also_notified: frozenset[str] = frozenset()
+        self._claims = RunClaims(opened.state, self._claimed)
 
     def entering(self) -> None:
         """Before the first row is written: artifacts of another host are here, whatever is recorded can be found."""
@@ -63,13 +68,14 @@ class Phases:
             from aetherflow.core.runtime.notify.rules import SIGNALS, notified_events  # most projects have none
 
             self._also_notified = notified_events(rules) & SIGNALS
-        self._opened.state.parts = (NotificationRows(self._also_notified),)
+        self._opened.state.unit.parts = (RunActs(), self._claims, NotificationRows(self._also_notified))
         self._warning = self._register(beginning=True)
 
     def ended(self, status: Status) -> None:
         """The run is recorded as ended; where the registry cannot be written, the state file is asked later on."""
         state = self._opened.state
-        self._register(status, *state.ended(), claiming=state.steps.claims.holders(), sealed=self._sealed())
+        self._claims_ended(status)
+        self._register(status, *state.ended(), claiming=Claims(state).holders(), sealed=self._sealed())
 
     def _sealed(self) -> Sealed:
         folder = self._store.side / "logs" / self._opened.flow.flow_id
@@ -152,12 +158,12 @@ class Phases:
         if policy == "never" or (policy == "on_success" and failed):
             return
         jobs = [job.job_id for job in self._run.jobs]
-        needed = [Path(path) for path in self._opened.state.steps.claims.files()]
+        needed = [Path(path) for path in Claims(self._opened.state).files()]
         folders = {job: self._workspace.job_path(job) for job in jobs}
         kept = [job for job, folder in folders.items() if any(path.is_relative_to(folder) for path in needed)]
         if kept:
             noted = [folders[job] for job in kept] if whole else self._workspace.removable(jobs)
-            self._opened.state.keep_folders(list(map(str, noted)), policy)
+            keep_folders(self._opened.state.unit, map(str, noted), policy)
         if not whole:
             return
         jobs = [job for job in jobs if job not in kept]
@@ -176,8 +182,34 @@ class Phases:
         except ConnectorError as error:
             self._events.emit("log", level="WARNING", logger="aetherflow", message=f"{error.code} {error}")
 
-    def released(self, folders: Sequence[tuple[str, str, str, str]]) -> None:
-        """Remove what was kept for claims that are final now."""
+    def _claimed(self, key: StepKey, told: Mapping[str, Any]) -> None:
+        self._emit("claimed", job_id=key.job, step_id=key.step, item=key.item or None, **told)
+
+    def _claims_ended(self, status: Status) -> None:
+        end = self._claims.end
+        if end.final:
+            self._emit("claims_final", count=end.final, note="taken for good: no later run takes it again")
+        if end.open:
+            self._emit("claims_open", count=end.open, note=self._goes_on(status))
+        if end.released:
+            self._remove_released(end.released)
+
+    def _goes_on(self, status: Status) -> str:
+        """Which end open claims come to."""
+        run_id = self._opened.run_id
+        if (around := self._opened.state.outermost).run_id != run_id and status is Status.SUCCESS:
+            return f"they become final when run {around.run_id} ends well"
+        if status is Status.SUCCESS:
+            return (
+                f"they become final when the other jobs have ended well too: {typed_anywhere('runs', 'show', run_id)}"
+            )
+        return f"{typed_anywhere('resume', run_id)}, or the next run takes them over"
+
+    def _emit(self, event: str, **fields: Any) -> None:
+        self._events.emit(event, flow_id=self._opened.flow.flow_id, run_id=self._opened.run_id, **fields)
+
+    def _remove_released(self, folders: Sequence[tuple[str, str, str, str]]) -> None:
+        """Remove the folders that were kept for claims that are final now."""
         paths = [Path(folder) for *_, folder in folders]
         for item in self._artifacts_in(paths):
             item.removed = self._opened.flow.spec.flow.workspace.cleanup_policy

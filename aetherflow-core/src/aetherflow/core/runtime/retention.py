@@ -18,10 +18,10 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.errors import RunBusyError, StateError
 from aetherflow.core.base.said import ReasonCode
 from aetherflow.core.kernel.state.chain import amend
-from aetherflow.core.kernel.state.claims_end import note_gone
-from aetherflow.core.kernel.state.family import Member
+from aetherflow.core.kernel.state.member import Member
 from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.records import CLEANUP
+from aetherflow.core.kernel.state.run_state import note_gone
 from aetherflow.core.kernel.state.sql import among
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status

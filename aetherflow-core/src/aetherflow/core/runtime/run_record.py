@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 from aetherflow.core.base import durable
 from aetherflow.core.base.engine_files import REGISTRY
 from aetherflow.core.base.errors import StateError
-from aetherflow.core.kernel.state.acts import Act, Verb, standing
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.sql import among
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.records.acts import Act, Verb, standing
 from aetherflow.core.records.history import PastRun
 from aetherflow.core.records.overview import AFTER, OF_ITS_SUBJECT, WHOLE, is_healed
 from aetherflow.core.records.refused import HEALS, open_refusals

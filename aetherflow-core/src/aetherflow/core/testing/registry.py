@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from aetherflow.core.kernel.state.acts import Act, Verb
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.records.acts import Act, Verb
 from aetherflow.core.records.overview import Overview, last_successes, overview
 from aetherflow.core.records.refused import (
     Refused,

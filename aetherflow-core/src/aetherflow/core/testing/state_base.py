@@ -18,7 +18,10 @@ from aetherflow.core.kernel.state.records import (
     StepStart,
 )
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.kernel.state.unit import RunPart
+from aetherflow.core.records.acts import RunActs
 from aetherflow.core.records.outbox import NotificationRows
+from aetherflow.core.records.run_claims import RunClaims
 
 WHY = said(StateReason.STEP, text="no data")
 FACTS = RunFacts("1.0.0", "/flow.yaml", "fingerprint", "ann", "host", 1, "api", "aetherflow run flow.yaml")
@@ -36,6 +39,11 @@ def end(outputs: dict[str, Any] | None = None, **more: Any) -> StepEnd:
     """A successful end of an attempt, with default values."""
     effects = StepEffects(**{name: more.pop(name) for name in ("artifacts", "consumed", "ledger") if name in more})
     return StepEnd(Status.SUCCESS, outputs or {}, None, effects, **more)
+
+
+def parts_of(run: Any) -> tuple[RunPart, ...]:
+    """The parts that are recorded with every run of the engine."""
+    return RunActs(), RunClaims(run, lambda *_: None), NotificationRows()
 
 
 class StateBase:
@@ -73,7 +81,7 @@ class StateBase:
     ) -> Any:
         """Begin a run, new or resumed."""
         run = self.open_run(store, flow_id, run_id)
-        run.parts = (NotificationRows(),)
+        run.unit.parts = parts_of(run)
         run.load()
         run.begin(FACTS, FROZEN, {"hash": "text"}, intervention or Intervention())
         return run

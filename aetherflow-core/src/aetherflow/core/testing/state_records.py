@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from aetherflow.core.base import durable
-from aetherflow.core.kernel.state.acts import Verb, acts_of, record_act, standing
 from aetherflow.core.kernel.state.records import Artifact, StepKey
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.state.unit import Unit
+from aetherflow.core.records.acts import Verb, acts_of, record_act, standing
 from aetherflow.core.records.checking import check_schema, check_state, state_info
 from aetherflow.core.records.history import list_runs
 from aetherflow.core.records.outbox import mark_taken, open_transitions, record_gone

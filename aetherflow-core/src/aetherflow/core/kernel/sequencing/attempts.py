@@ -17,7 +17,6 @@ from aetherflow.core.kernel.sequencing.scope_locks import ScopeLocks
 from aetherflow.core.kernel.sequencing.services import RunServices
 from aetherflow.core.kernel.sequencing.stopping import Control
 from aetherflow.core.kernel.sequencing.values import StepValues
-from aetherflow.core.kernel.state.claims import told_of
 from aetherflow.core.kernel.state.reasons import step_reason
 from aetherflow.core.kernel.state.records import StepEffects, StepEnd
 from aetherflow.core.kernel.state.transitions import Status
@@ -140,8 +139,6 @@ class Attempts:
         effects = attempt.effects if attempt is not None else StepEffects()
         end = StepEnd(done.status, stored, done.reason, effects, secret, shown)
         started = Handover(work.key, end, follow(work) if follow is not None else None).write(self.state)
-        for told in told_of(effects.claims.values()) if effects.claims else ():
-            self.say(work, "claimed", **told)
         if promoted is not None:
             work.job.outputs = promoted
         return done._replace(next=started)

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from aetherflow.core.base.said import said
-from aetherflow.core.base.typed import typed_anywhere
 from aetherflow.core.contracts.running import RunPhases
 from aetherflow.core.kernel.sequencing.definitions import StepDefinitions
 from aetherflow.core.kernel.sequencing.plan import Plan, Verdict
@@ -81,21 +80,5 @@ class KernelRun:
         whole = status is not Status.SUCCESS or sequence.complete
         left = [job.job_id for job in self._flow.plan.jobs if job.verdict is Verdict.LEAVE]
         partial = None if whole else said(StateReason.PARTIAL, jobs=", ".join(left))
-        end = self._services.state.finish(status, reason=partial)
-        if end.final:
-            self._services.emit("claims_final", count=end.final, note="taken for good: no later run takes it again")
-        if end.open:
-            self._services.emit("claims_open", count=end.open, note=_goes_on(self._services, status))
-        if end.released:
-            phases.released(end.released)
+        self._services.state.finish(status, reason=partial)
         return status
-
-
-def _goes_on(services: RunServices, status: Status) -> str:
-    """What becomes of claims that stay open."""
-    if (around := services.state.outermost).run_id != services.run_id and status is Status.SUCCESS:
-        return f"they become final when run {around.run_id} ends well"
-    if status is Status.SUCCESS:
-        shown = typed_anywhere("runs", "show", services.run_id)
-        return f"they become final when the other jobs have ended well too: {shown}"
-    return f"{typed_anywhere('resume', services.run_id)}, or the next run takes them over"

@@ -146,22 +146,6 @@ class StepStart(NamedTuple):
     """Name of the item for people."""
 
 
-class StagedClaim(NamedTuple):
-    """A key of a ledger that an attempt claims."""
-
-    namespace: str
-    key: str
-    value: Any
-    identity: str
-    artifact: Artifact | None
-    taken_from: str | None
-    """The run that holds the key still."""
-    seen: str | None
-    """The mark of the final value that the attempt saw; None if there was none."""
-    step: StepKey | None = None
-    """The step of this run that has claimed it before, if only the artifact changes."""
-
-
 @dataclass(slots=True, eq=False, repr=False)
 class StepEffects:
     """The effects of an attempt, committed with its SUCCESS or SKIPPED."""
@@ -171,14 +155,8 @@ class StepEffects:
     ledger: dict[tuple[str, str], Any] = field(default_factory=dict)
     facts: dict[tuple[str, str], Any] = field(default_factory=dict)
     """Entries of the ledger that are committed with whatever end the attempt comes to."""
-    seen: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
-    """By ledger, and prefix of the keys that were read: the marks of what was there."""
-    claims: dict[tuple[str, str], StagedClaim] = field(default_factory=dict)
-    """For the transaction that ends the attempt well, unless the step commits them before."""
-    claimed: dict[tuple[str, str], StagedClaim] = field(default_factory=dict)
-    """Those that it has committed already."""
-    settled: set[str] = field(default_factory=set)
-    """Identities of claims of the run that become final with this attempt."""
+    of_parts: dict[type, Any] = field(default_factory=dict)
+    """Effects that parts of the run record with the end, one object for each type."""
     read: Callable[[], Mapping[str, Any]] = dict
     """Returns what the attempt has read and started; called once its work has ended, recorded with any end."""
 

@@ -2,77 +2,52 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from aetherflow.core.base import durable
 from aetherflow.core.base.errors import LostOwnershipError
 from aetherflow.core.base.said import Reason, code_of, read_reason, said
 from aetherflow.core.kernel.state.blobs import dump_outputs, load_outputs
-from aetherflow.core.kernel.state.chain import seal
-from aetherflow.core.kernel.state.claims_end import (
-    KeptFolder,
-    LostClaim,
-    count_open,
-    end_claims,
-    end_elsewhere,
-    has_claims,
-    lost_claims,
-    note_gone,
-    release_folders,
-)
-from aetherflow.core.kernel.state.family import Family, Member, family_of, has_started_runs
+from aetherflow.core.kernel.state.chain import hold, seal
 from aetherflow.core.kernel.state.heartbeat import Heartbeat
+from aetherflow.core.kernel.state.member import Member
 from aetherflow.core.kernel.state.reasons import StateReason, reason_columns
 from aetherflow.core.kernel.state.records import Frozen, Intervention, JobRecord, RunFacts, StepKey
 from aetherflow.core.kernel.state.sql import insert, update
 from aetherflow.core.kernel.state.step_state import StepStates
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import JOB, RUN, Status, require_legal
-from aetherflow.core.kernel.state.unit import RunPart, Unit
+from aetherflow.core.kernel.state.unit import RunBegan, RunEnded, Unit
 from aetherflow.core.kernel.state.values import to_json
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.state.run_lease import RunLease
 
 
-@dataclass(slots=True)
-class RunEnd:
-    """What became of the claims of a run that has ended."""
-
-    final: int = 0
-    """So many are final now, those of runs inside it among them."""
-    open: int = 0
-    """So many of its own stay open."""
-    released: list[KeptFolder] = field(default_factory=list)
-    """Folders that were kept for claims, and may be removed now."""
-
-
 class RunState:
     """One run; every transition is one transaction, which also checks that this process still owns the run."""
 
     def __init__(self, store: StateStore, flow_id: str, run_id: str) -> None:
-        self._unit = Unit(store, flow_id, run_id)
+        self.unit = Unit(store, flow_id, run_id)
         self._jobs: dict[str, JobRecord] = {}
-        self.steps = StepStates(self._unit)
-        self.parts: tuple[RunPart, ...] = ()
-        """Recorded with the run, in this order."""
+        self.steps = StepStates(self.unit)
         self.head = ""
         """The chain of the state's heads with the end of the run; "" before it has ended."""
 
     @property
     def run_id(self) -> str:
         """The id that the run was started with or given."""
-        return self._unit.run_id
+        return self.unit.run_id
 
     @property
     def outermost(self) -> Member:
         """The run in which this one ends well: itself, or the outermost of those around it."""
-        return self._unit.outermost
+        return self.unit.outermost
 
     @property
     def generation(self) -> int:
         """Number of processes that have owned the run, including this one; 0 before `begin`."""
-        return self._unit.generation
+        return self.unit.generation
 
     def heartbeat(
         self, progress: Callable[[], str | None], lost: Callable[[], None], kept: Callable[[float], None]
@@ -82,19 +57,19 @@ class RunState:
         In another thread `lost` is called if the run may be another process's from now on, and `kept` with the
         monotonic time by which its children must have ended, a later one with each renewal of its lease.
         """
-        unit = self._unit
+        unit = self.unit
         return Heartbeat(unit.db, unit.flow_id, unit.run_id, self.generation, progress, (self._lease, lost, kept))
 
     @property
     def _lease(self) -> "RunLease | None":
-        return self._unit.store.leases.get((self._unit.flow_id, self._unit.run_id))
+        return self.unit.store.leases.get((self.unit.flow_id, self.unit.run_id))
 
     def load(self) -> None:
         """Read the stored jobs and steps of the run."""
-        rows = self._unit.db.execute(
+        rows = self.unit.db.execute(
             "SELECT job_id, status, reason_code, skip_reason, when_result, def_hash FROM job_runs "
             "WHERE flow_id=? AND run_id=?",
-            tuple(self._unit.key.values()),
+            tuple(self.unit.key.values()),
         )
         for job_id, status, code, reason, when_result, def_hash in rows:
             result = None if when_result is None else bool(when_result)
@@ -116,7 +91,7 @@ class RunState:
         Attempts that a dead process left RUNNING become INTERRUPTED. `definitions` maps hashes to texts;
         `circumstances` are written into the journal.
         """
-        unit = self._unit
+        unit = self.unit
         unit.remove_unfinished_blobs()
         kept_outputs = self._store_kept_outputs(intervention)
         with unit.transaction("begin run", check=False):
@@ -136,9 +111,6 @@ class RunState:
                 if facts.outermost is None:  # resumed by hand: it still belongs to the run around it
                     del entered["outermost"]
                 update(unit.db, "runs", {**entered, **ended}, unit.key)
-                from aetherflow.core.kernel.state.acts import end_acts
-
-                end_acts(unit, facts.actor)
             unit.known_outermost = None
             unit.outermost  # noqa: B018 read by this thread: those of items side by side may not use its connection
             unit.journal("run_start", generation=unit.generation, **(circumstances or {}))
@@ -146,78 +118,41 @@ class RunState:
             unit.db.executemany(kept, sorted(definitions.items()))
             self.steps.interrupt_all()
             self._intervene(intervention, kept_outputs)
-            for part in self.parts:
-                part.began(unit)
+            unit.apply(RunBegan(facts.actor, resumed=found is not None))
 
-    def finish(self, status: Status, *, reason: Reason | None = None, error: str | None = None) -> RunEnd:
-        """Record how the run ended, and when. StateError if it is not RUNNING or no longer ours.
-
-        With the outermost run, SUCCESS and whole, its claims and those of the runs inside it become final.
-        """
-        unit, end = self._unit, RunEnd()
-        unit.require_lease()
-        whole = status is Status.SUCCESS and reason is None and unit.outermost == unit.member
-        family = self.family() if whole else {}
-        if len(family) > 1:
-            with unit.transaction("claims of inner runs"):  # not for one that is not ours any more
-                self._refuse_lost(family)
-            end.final, end.released = end_elsewhere(unit.member, family, "final")
-        with unit.transaction(f"run {status}"):
+    def finish(self, status: Status, *, reason: Reason | None = None, error: str | None = None) -> None:
+        """Record how the run ended, and when. StateError if it is not RUNNING or no longer ours."""
+        unit = self.unit
+        ended = RunEnded(status, status is Status.SUCCESS and reason is None and unit.outermost == unit.member)
+        with unit.recording(f"run {status}", ended):
             require_legal(RUN, f"run {unit.run_id}", Status.RUNNING, status)
             values = {"status": status, **reason_columns(reason), "error": error, "finished_at": unit.now_ms()}
             update(unit.db, "runs", values, unit.key)
             unit.journal("run_end", status=status)
-            for part in self.parts:
-                part.ended(unit, status, whole=whole)
-            if whole:
-                self._refuse_lost(family)
-                here = [each for each in family if each.state == unit.member.state and has_claims(unit.db, each)]
-                end.final += end_claims(unit.db, here, "final")
-                end.released += release_folders(unit.db, here)
-            else:
-                end.open = count_open(unit.db, unit.member)
+            unit.apply(ended)
             self.head = seal(unit.db, unit.flow_id, unit.run_id, "ended")
-        return end
-
-    def _refuse_lost(self, family: Family) -> None:
-        if lost := lost_claims(self._unit.db, self._unit.member, family):
-            raise LostOwnershipError(f"run {self._unit.run_id} has lost its claims to run {lost[0].taken_by}")
-
-    def family(self) -> Family:
-        """The run and those that its steps started, at any depth."""
-        member = self._unit.member
-        return family_of(member) if has_started_runs(self._unit.db, member) else {member: None}
-
-    def lost_claims(self) -> list[LostClaim]:
-        """What this run, or one that a step of it started, had claimed and lost to a run outside."""
-        return lost_claims(self._unit.db, self._unit.member, self.family())
 
     def ended(self) -> tuple[int | None, str | None]:
         """When the run ended, as recorded, and the code of the reason."""
         query = "SELECT finished_at, reason_code FROM runs WHERE flow_id=? AND run_id=?"
-        row = self._unit.db.execute(query, tuple(self._unit.key.values())).fetchone()
+        row = self.unit.db.execute(query, tuple(self.unit.key.values())).fetchone()
         return row[0], row[1]
 
     def flow_started(self, key: StepKey, flow_id: str, run_id: str, state_path: str) -> None:
         """Record that a step starts a run of another flow, before that run is recorded anywhere."""
-        with self._unit.transaction("flow started"):
+        with self.unit.transaction("flow started"):
             named = {"job": key.job, "step": key.step, "item": key.item or None}
-            self._unit.journal("flow_started", **named, flow=flow_id, run=run_id, state=state_path)
+            self.unit.journal("flow_started", **named, flow=flow_id, run=run_id, state=state_path)
 
     def mark_removed(self, folders: Iterable[str], by: str) -> None:
         """Record that the cleanup removes folders, with all artifacts in them; called before it does."""
-        with self._unit.transaction("artifacts removed"):
+        with self.unit.transaction("artifacts removed"):
             for folder in folders:
-                note_gone(self._unit.db, (self._unit.flow_id, self._unit.run_id), folder, by)
-
-    def keep_folders(self, folders: Iterable[str], policy: str) -> None:
-        """Note that the cleanup leaves folders for open claims, to be removed when these are final."""
-        with self._unit.transaction("folders kept"):
-            self._unit.journal("folders_kept", folders=list(folders), policy=policy)
+                note_gone(self.unit.db, (self.unit.flow_id, self.unit.run_id), folder, by)
 
     def definition(self, def_hash: str) -> str | None:
         """The text of a definition by its hash; None if it is not stored."""
-        row = self._unit.db.execute("SELECT text FROM definitions WHERE hash=?", (def_hash,)).fetchone()
+        row = self.unit.db.execute("SELECT text FROM definitions WHERE hash=?", (def_hash,)).fetchone()
         return row[0] if row else None
 
     def circumstances(self) -> dict[str, Any]:
@@ -225,13 +160,13 @@ class RunState:
         query = (
             "SELECT detail FROM journal WHERE flow_id=? AND run_id=? AND event='run_start' ORDER BY seq DESC LIMIT 1"
         )
-        row = self._unit.db.execute(query, tuple(self._unit.key.values())).fetchone()
+        row = self.unit.db.execute(query, tuple(self.unit.key.values())).fetchone()
         return {} if row is None else dict(json.loads(row[0]))
 
     def last_answer(self, key: StepKey) -> tuple[str, str, int] | None:
         """The last answer (`done` or `again`) about a step, one of its items or inner steps; who gave it, and when."""
         query = "SELECT detail, at FROM journal WHERE flow_id=? AND run_id=? AND event='decided' ORDER BY seq DESC"
-        for text, at in self._unit.db.execute(query, tuple(self._unit.key.values())).fetchall():
+        for text, at in self.unit.db.execute(query, tuple(self.unit.key.values())).fetchall():
             found = json.loads(text)
             if found["job"] == key.job and f"{found['step']}.".startswith(f"{key.step}."):
                 return found["answer"], found["actor"], at
@@ -246,11 +181,11 @@ class RunState:
 
     def job_outputs(self, job_id: str) -> dict[str, Any]:
         """The stored outputs of a job; empty if there are none."""
-        row = self._unit.db.execute(
+        row = self.unit.db.execute(
             "SELECT outputs, blob FROM job_runs WHERE flow_id=? AND run_id=? AND job_id=?",
-            (*self._unit.key.values(), job_id),
+            (*self.unit.key.values(), job_id),
         ).fetchone()
-        return load_outputs(row[0], row[1], self._unit.blobs) if row else {}
+        return load_outputs(row[0], row[1], self.unit.blobs) if row else {}
 
     def start_job(self, job_id: str, def_hash: str) -> None:
         """Record the start of a job whose `when` was true."""
@@ -277,14 +212,14 @@ class RunState:
         self._set_job(job_id, status, **ended, when_result=True)
 
     def _set_job(self, job_id: str, status: Status, **columns: Any) -> None:
-        with self._unit.transaction(f"job {status}"):
+        with self.unit.transaction(f"job {status}"):
             self._change_job(job_id, status, **columns)
 
     def _change_job(self, job_id: str, status: Status, **columns: Any) -> None:
-        db, found = self._unit.db, self._jobs.get(job_id)
+        db, found = self.unit.db, self._jobs.get(job_id)
         require_legal(JOB, f"job {job_id}", found.status if found else None, status)
-        at = self._unit.now_ms()
-        key = {**self._unit.key, "job_id": job_id}
+        at = self.unit.now_ms()
+        key = {**self.unit.key, "job_id": job_id}
         if found is None:
             insert(db, "job_runs", {**key, "status": status, "started_at": at})
         ended = status is not Status.RUNNING
@@ -292,7 +227,7 @@ class RunState:
         columns = {**empty, **columns}
         columns["reason_code"] = code_of(columns["skip_reason"])
         update(db, "job_runs", {**columns, "status": status, "finished_at": at if ended else None}, key)
-        self._unit.journal("job_end" if ended else "job_start", job=job_id, status=status)
+        self.unit.journal("job_end" if ended else "job_start", job=job_id, status=status)
         def_hash = columns.get("def_hash", found.def_hash if found else "")
         self._jobs[job_id] = JobRecord(status, columns["skip_reason"], columns.get("when_result"), def_hash)
 
@@ -304,22 +239,22 @@ class RunState:
         for job_id, names in intervention.kept_outputs.items():
             stored = self.job_outputs(job_id) if names else {}
             if outputs := {name: value for name, value in stored.items() if name in names}:
-                found[job_id] = dump_outputs(outputs, self._unit.blobs)
+                found[job_id] = dump_outputs(outputs, self.unit.blobs)
         return found
 
     def _intervene(self, intervention: Intervention, kept_outputs: Mapping[str, tuple[str | None, str | None]]) -> None:
         who = {"actor": intervention.actor, "reason": intervention.reason}
         for key, answer in intervention.decided.items():
-            self._unit.journal("decided", job=key.job, step=key.step, answer=answer, **who)
+            self.unit.journal("decided", job=key.job, step=key.step, answer=answer, **who)
             if answer == "done":
                 self.steps.decide_done(key, said(StateReason.DECIDED, actor=intervention.actor))
             else:
                 self.steps.discard(key)
         for key, def_hash in intervention.accepted:
-            self._unit.journal("change_accepted", job=key.job, step=key.step or None, **who)
+            self.unit.journal("change_accepted", job=key.job, step=key.step or None, **who)
             self._accept(key, def_hash)
         if intervention.discard_steps or intervention.discard_jobs:
-            self._unit.journal("discarded", why=intervention.why, **who)
+            self.unit.journal("discarded", why=intervention.why, **who)
         for key in intervention.discard_steps:
             self.steps.discard(key)
         for job_id, ask_again in intervention.discard_jobs.items():
@@ -331,5 +266,15 @@ class RunState:
         if key.step:
             self.steps.accept(key, def_hash)
             return
-        update(self._unit.db, "job_runs", {"def_hash": def_hash}, {**self._unit.key, "job_id": key.job})
+        update(self.unit.db, "job_runs", {"def_hash": def_hash}, {**self.unit.key, "job_id": key.job})
         self._jobs[key.job] = self._jobs[key.job]._replace(def_hash=def_hash)
+
+
+def note_gone(db: durable.Database, run: tuple[str, str], folder: str, by: str) -> None:
+    """Within a transaction, before a folder is removed: the artifacts of a run in it are gone, and by what.
+
+    The caller chains what the run is then.
+    """
+    hold(db, *run)
+    gone = "UPDATE artifacts SET gone_by=? WHERE flow_id=? AND run_id=? AND gone_by IS NULL AND substr(path, 1, ?)=?"
+    db.execute(gone, (by, *run, len(folder) + 1, f"{folder}/"))

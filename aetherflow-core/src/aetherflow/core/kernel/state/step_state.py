@@ -2,14 +2,12 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
 from types import MappingProxyType
 from typing import Any
 
 from aetherflow.core.base.said import Reason, read_reason, said
 from aetherflow.core.kernel.state.blobs import dump_outputs, load_outputs
 from aetherflow.core.kernel.state.chain import ledger_mark
-from aetherflow.core.kernel.state.claims import Claims, mark_of
 from aetherflow.core.kernel.state.reasons import StateReason, reason_columns
 from aetherflow.core.kernel.state.records import (
     StepEffects,
@@ -22,7 +20,7 @@ from aetherflow.core.kernel.state.records import (
 from aetherflow.core.kernel.state.schema import DEF_VERSION
 from aetherflow.core.kernel.state.sql import insert, keys_from, put, update
 from aetherflow.core.kernel.state.transitions import STEP, Status, require_legal
-from aetherflow.core.kernel.state.unit import Unit
+from aetherflow.core.kernel.state.unit import StepDiscarded, StepEnded, Unit
 from aetherflow.core.kernel.state.values import to_json
 
 _COLUMNS = (
@@ -41,7 +39,6 @@ class StepStates:
     def __init__(self, unit: Unit) -> None:
         self._unit = unit
         self._latest: dict[StepKey, StepRecord] = {}
-        self.claims = Claims(unit, self._latest)
 
     # Reading
 
@@ -122,16 +119,14 @@ class StepStates:
         text, blob = dump_outputs(end.outputs, self._unit.blobs)
         promoted = self._dump(end.job_outputs)
         secret = to_json(list(end.secret_keys)) if end.secret_keys else None
-        staged, ended, read = list(end.effects.claims.values()), self._unit.now_ms(), end.effects.read()
-        with self.claims.taking(staged) if staged else nullcontext(), self._unit.transaction(f"step {end.status}"):
-            if staged:
-                self.claims.store(key, staged)  # first: it may fail, and the attempt with it
+        ended, read, event = self._unit.now_ms(), end.effects.read(), StepEnded(key, end.effects)
+        with self._unit.recording(f"step {end.status}", event):
+            self._unit.apply(event)  # first: it may fail, and the attempt with it
             columns = {**reason_columns(end.reason), "outputs": text, "blob": blob, "secret_keys": secret}
             self._end(key, end.status, finished_at=ended, **columns)
             self._promote(key.job, promoted)
             self._store_effects(key, end.effects)
             self._journal_read(key, read)
-            self.claims.settle(end.effects.settled)
             number = self._start(then) if then is not None else 0
         self._latest[key].secret_keys = end.secret_keys
         return number
@@ -197,7 +192,7 @@ class StepStates:
     def discard(self, key: StepKey) -> None:
         """Discard a result, so that the step runs again."""
         self._change(key, Status.DISCARDED)
-        self.claims.forget_lost(key)
+        self._unit.apply(StepDiscarded(key))
 
     def accept(self, key: StepKey, def_hash: str) -> None:
         """Keep a result with a new definition."""
@@ -294,3 +289,8 @@ class StepStates:
 def _named(key: StepKey) -> dict[str, str]:
     named = {"job": key.job, "step": key.step}
     return {**named, "item": key.item} if key.item else named
+
+
+def mark_of(run_id: str, at: int) -> str:
+    """Return the mark that tells one writing of a ledger's key from another."""
+    return f"{run_id}@{at}"

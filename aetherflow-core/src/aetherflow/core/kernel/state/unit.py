@@ -2,13 +2,14 @@
 
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Protocol
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import Any, NamedTuple
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import LostOwnershipError, StateError
 from aetherflow.core.kernel.state.chain import append
-from aetherflow.core.kernel.state.family import Member
+from aetherflow.core.kernel.state.member import Member
+from aetherflow.core.kernel.state.records import StepEffects, StepKey
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.state.values import to_json
@@ -28,6 +29,8 @@ class Unit:
         self.generation = 0
         self.known_outermost: Member | None = None
         """What `outermost` has read of the run's row."""
+        self.parts: tuple[RunPart, ...] = ()
+        """Recorded with the run, in this order."""
         self.tail: str | None = None
         """The chain of the journal's last entry; None: to be read. Nobody else writes one while the run goes on."""
 
@@ -61,6 +64,21 @@ class Unit:
             what = "the disk" if self.store.server is None else "whether the server can be reached"
             raise StateError(f"state file {self.store.path}: {error}", fix=f"check {what}, then run again") from error
 
+    @contextmanager
+    def recording(self, name: str, event: "RunEvent") -> Iterator[None]:
+        """A transaction that writes an event down, within all that the parts of the run need around it."""
+        self.require_lease()
+        with ExitStack() as around:
+            for part in self.parts:
+                around.enter_context(part.around(self, event))
+            around.enter_context(self.transaction(name))
+            yield
+
+    def apply(self, event: "RunEvent") -> None:
+        """Within the transaction of an event: let the parts of the run write their rows."""
+        for part in self.parts:
+            part.apply(self, event)
+
     def now_ms(self) -> int:
         """The clock of the database, in UTC epoch milliseconds."""
         return self.db.now_ms()
@@ -93,11 +111,44 @@ class Unit:
             raise LostOwnershipError(f"run {self.run_id} was taken over by another process")
 
 
-class RunPart(Protocol):
-    """Something that is recorded with the transitions of a run, in their transactions; the run needs none."""
+class RunBegan(NamedTuple):
+    """A run begins, or goes on in another process."""
 
-    def began(self, unit: Unit) -> None:
-        """The run has begun, or goes on: all rows of the transition are written."""
+    actor: str
+    resumed: bool
 
-    def ended(self, unit: Unit, status: Status, *, whole: bool) -> None:
-        """The run has ended; `whole`: well, with all of its jobs, and no run around it goes on."""
+
+class StepEnded(NamedTuple):
+    """An attempt has ended well, and its effects are recorded with it."""
+
+    key: StepKey
+    effects: StepEffects
+
+
+class StepDiscarded(NamedTuple):
+    """The result of a step counts no more: the step runs again."""
+
+    key: StepKey
+
+
+class RunEnded(NamedTuple):
+    """A run has ended, as its row says from this transaction on."""
+
+    status: Status
+    whole: bool
+    """Well, with all of its jobs, and no run around it goes on."""
+
+
+RunEvent = RunBegan | StepEnded | StepDiscarded | RunEnded
+
+
+class RunPart:
+    """A part of a run that is recorded with its events, in their transactions; the run needs none."""
+
+    def around(self, _unit: Unit, _event: RunEvent) -> AbstractContextManager[None]:
+        """Entered before the transaction of the end of a step or of the run, left after it."""
+        return nullcontext()
+
+    def apply(self, unit: Unit, event: RunEvent) -> None:
+        """Write the part's rows, within the transaction; the first ones of a step's end, which they may refuse."""
+        raise NotImplementedError

@@ -11,10 +11,11 @@ from aetherflow.core.base.typed import typed_anywhere
 from aetherflow.core.contracts.handles import Claim
 from aetherflow.core.contracts.running import EventSink
 from aetherflow.core.kernel.sequencing.attempt import Attempt
-from aetherflow.core.kernel.state.claims import told_of
-from aetherflow.core.kernel.state.records import Artifact, StagedClaim
+from aetherflow.core.kernel.state.records import Artifact
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.values import json_safe
+from aetherflow.core.records.claims import Claims
+from aetherflow.core.records.step_claims import StagedClaim, StepClaims, told_of
 
 
 class ReadLedger:
@@ -23,7 +24,7 @@ class ReadLedger:
     def __init__(self, name: str, state: RunState) -> None:
         self._name = name
         self._state = state.steps
-        self._claims = state.steps.claims
+        self._claims = Claims(state)
 
     def get(self, key: str, default: Any = None) -> Any:
         return self._stored(key).get(key, default)
@@ -70,11 +71,12 @@ class StagedLedger(ReadLedger):
         self._attempt = attempt
         self._control = attempt.control
         self._effects = attempt.effects
+        self._own = StepClaims.of(attempt.effects)
         self._events = events
 
     def get(self, key: str, default: Any = None) -> Any:
         effects, place = self._effects, (self._name, key)
-        if (claim := effects.claims.get(place) or effects.claimed.get(place)) is not None:
+        if (claim := self._own.staged.get(place) or self._own.committed.get(place)) is not None:
             return claim.value
         return effects.ledger[place] if place in effects.ledger else super().get(key, default)
 
@@ -99,21 +101,21 @@ class StagedLedger(ReadLedger):
     def claim(self, key: str, value: Any, *, artifact: str | Path | None = None) -> Claim:
         self._control.check_open()
         file = None if artifact is None else self._artifact(str(artifact))
-        seen = self._effects.seen.get(self._name, {})
+        seen = self._own.seen.get(self._name, {})
         staged = self._claims.stage(self._name, key, self._safe(key, value), file, seen)
-        self._effects.claims[self._name, key] = staged
+        self._own.staged[self._name, key] = staged
         return self._of(staged)
 
     def commit_claims(self) -> None:
         self._control.check_open()
         key = self._attempt.key
-        for told in told_of(self._claims.commit(key, self._effects)):
+        for told in told_of(self._claims.commit(key, self._own)):
             self._events.emit("claimed", job_id=key.job, step_id=key.step, item=key.item or None, **told)
 
     def settle(self, identity: str) -> bool:
         self._control.check_open()
         if found := self._claims.is_own(identity):
-            self._effects.settled.add(identity)
+            self._own.settled.add(identity)
         return found
 
     def own_claims(self, prefix: str = "") -> Mapping[str, Claim]:
@@ -122,14 +124,14 @@ class StagedLedger(ReadLedger):
 
     def _read(self, prefix: str) -> dict[str, tuple[Any, str]]:
         found = super()._read(prefix)
-        self._effects.seen.setdefault(self._name, {})[prefix] = {key: mark for key, (_, mark) in found.items()}
+        self._own.seen.setdefault(self._name, {})[prefix] = {key: mark for key, (_, mark) in found.items()}
         return found
 
     def _safe(self, key: str, value: Any) -> Any:
         return json_safe(value, f"ledger {self._name}.{key}")
 
     def _mine(self, prefix: str) -> list[StagedClaim]:
-        claims = {**self._effects.claimed, **self._effects.claims}
+        claims = {**self._own.committed, **self._own.staged}
         return [claim for (name, key), claim in claims.items() if name == self._name and key.startswith(prefix)]
 
     def _staged(self, prefix: str) -> dict[str, Any]:

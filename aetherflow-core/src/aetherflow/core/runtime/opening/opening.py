@@ -13,13 +13,13 @@ from aetherflow.core.contracts.events import RunInfo
 from aetherflow.core.host.secret_settings import secret_settings
 from aetherflow.core.kernel.sequencing.answers import was_answered
 from aetherflow.core.kernel.sequencing.definitions import References, StepDefinitions, define
-from aetherflow.core.kernel.sequencing.lost_claims import refuse_lost_claims
 from aetherflow.core.kernel.sequencing.plan import Plan, RunOptions
 from aetherflow.core.kernel.sequencing.verdicts import check_jobs, make_plan
 from aetherflow.core.kernel.state.records import Frozen, RunRecord
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.records.lost_claims import refuse_lost_claims
 from aetherflow.core.runtime.environment.resources import Resources, merge_resources, refuse_short, resolve_resources
 from aetherflow.core.runtime.environment.snapshot import with_work_root
 from aetherflow.core.runtime.opening.circumstances import plugin_changes

@@ -15,7 +15,7 @@ from aetherflow.core.base.errors import AetherflowError
 from aetherflow.core.base.said import ReasonCode, said
 from aetherflow.core.base.times import iso
 from aetherflow.core.contracts.notification import Notification
-from aetherflow.core.kernel.state.family import Member
+from aetherflow.core.kernel.state.member import Member
 from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.unit import Unit

@@ -8,7 +8,7 @@ from pathlib import Path
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import PathError, RunBusyError, StateError, WorkspaceError
 from aetherflow.core.base.owners import require_own
-from aetherflow.core.kernel.state.family import Member
+from aetherflow.core.kernel.state.member import Member
 from aetherflow.core.runtime.environment.trust import require
 from aetherflow.core.runtime.workspace.assets import Assets
 from aetherflow.core.runtime.workspace.engine_files import EngineFiles

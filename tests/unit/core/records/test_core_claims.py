@@ -10,15 +10,16 @@ from hypothesis import strategies as st
 
 from aetherflow.core.base.claim_errors import ClaimBusyError
 from aetherflow.core.base.errors import LostOwnershipError, RunBusyError
-from aetherflow.core.kernel.state.claims import identity_of
-from aetherflow.core.kernel.state.claims_end import end_claims
 from aetherflow.core.kernel.state.records import Intervention, StepEffects, StepEnd
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.sql import keys_from
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.records import resolving
-from aetherflow.core.testing.state_base import FACTS, FROZEN, KEY, start
+from aetherflow.core.records.claims import Claims
+from aetherflow.core.records.claims_end import end_claims
+from aetherflow.core.records.step_claims import StagedClaim, StepClaims, identity_of
+from aetherflow.core.testing.state_base import FACTS, FROZEN, KEY, parts_of, start
 
 
 class Night:
@@ -32,6 +33,7 @@ class Night:
         store = StateStore(self.path)
         self.stores.append(store)
         run = RunState(store, "flow", run_id)
+        run.unit.parts = parts_of(run)
         run.load()
         run.begin(FACTS, FROZEN, {"hash": "text"}, Intervention())
         if "job" not in run.jobs:
@@ -56,8 +58,12 @@ def night(tmp_path: Path) -> Iterator[Night]:
 
 
 def staged(run: RunState, *keys: str, value: Any = 1) -> StepEffects:
-    claims = {("n", key): run.steps.claims.stage("n", key, value, None, {}) for key in keys}
-    return StepEffects(claims=claims)
+    claims = {("n", key): Claims(run).stage("n", key, value, None, {}) for key in keys}
+    return StepEffects(of_parts={StepClaims: StepClaims(claims)})
+
+
+def commit(run: RunState, effects: StepEffects) -> list[StagedClaim]:
+    return Claims(run).commit(KEY, StepClaims.of(effects))
 
 
 def finish(run: RunState, effects: StepEffects) -> None:
@@ -67,9 +73,9 @@ def finish(run: RunState, effects: StepEffects) -> None:
 def test_of_two_at_once_the_later_one_fails_and_has_claimed_nothing(night: Night) -> None:
     one, two = night.begin("one"), night.begin("two")
     first, second = staged(one, "b", "c"), staged(two, "a", "b")
-    one.steps.claims.commit(KEY, first)
+    commit(one, first)
     with pytest.raises(ClaimBusyError, match="'b' of ledger n is claimed by run one") as error:
-        two.steps.claims.commit(KEY, second)
+        commit(two, second)
     assert (error.value.run_id, error.value.code) == ("one", "AF5303")
     assert [row[:2] for row in night.rows()] == [("b", "one"), ("c", "one")]
     with pytest.raises(ClaimBusyError, match="claimed by run one"):
@@ -85,50 +91,53 @@ def test_of_two_at_once_the_later_one_fails_and_has_claimed_nothing(night: Night
 def test_what_was_read_has_to_be_there_still(night: Night) -> None:
     one, two, three = night.begin("one"), night.begin("two"), night.begin("three")
     unseen = {"": dict[str, str]()}  # both have listed everything, and found nothing
-    first, late = staged(one, "a"), two.steps.claims
+    first, late = staged(one, "a"), Claims(two)
     finish(one, first)
     one.finish(Status.SUCCESS)
-    effects = StepEffects(claims={("n", "a"): late.stage("n", "a", 1, None, unseen)})
+    effects = StepEffects(of_parts={StepClaims: StepClaims({("n", "a"): late.stage("n", "a", 1, None, unseen)})})
     with pytest.raises(ClaimBusyError, match="claimed by run one"):
-        late.commit(KEY, effects)
+        late.commit(KEY, StepClaims.of(effects))
     marks = {key: mark for key, (_, mark) in three.steps.entries("n", "").items()}
-    again = three.steps.claims.stage("n", "a", 2, None, {"": dict[str, str](), "a": marks})
-    assert three.steps.claims.commit(KEY, StepEffects(claims={("n", "a"): again})) == [again]
+    again = Claims(three).stage("n", "a", 2, None, {"": dict[str, str](), "a": marks})
+    assert commit(three, StepEffects(of_parts={StepClaims: StepClaims({("n", "a"): again})})) == [again]
 
 
 def test_of_two_that_take_over_at_once_the_later_one_fails(night: Night) -> None:
     old, one, two = night.begin("old"), night.begin("one"), night.begin("two")
-    old.steps.claims.commit(KEY, staged(old, "a"))
+    commit(old, staged(old, "a"))
     old.finish(Status.FAILED)
     first, second = staged(one, "a"), staged(two, "a")
-    one.steps.claims.commit(KEY, first)
+    commit(one, first)
     with pytest.raises(ClaimBusyError) as error:
-        two.steps.claims.commit(KEY, second)
+        commit(two, second)
     assert error.value.run_id == "one"
     assert night.rows() == [("a", "old", "lost", None), ("a", "one", "open", "old")]
 
 
 def test_who_takes_over_keeps_the_old_run_from_going_on_meanwhile(night: Night) -> None:
     old, new = night.begin("old"), night.begin("new")
-    old.steps.claims.commit(KEY, staged(old, "a"))
+    commit(old, staged(old, "a"))
     old.finish(Status.FAILED)
     effects = staged(new, "a")
     lock = night.stores[0].run_lock("flow", "old")
     lock.acquire("old")  # it is resumed, after the other one has looked
     with pytest.raises(ClaimBusyError, match="run old is being executed by") as error:
-        new.steps.claims.commit(KEY, effects)
+        commit(new, effects)
     assert error.value.run_id == "old"
     lock.release()
-    with new.steps.claims.taking(list(effects.claims.values())), pytest.raises(Exception, match="being executed"):
+    with (
+        Claims(new).taking(list(StepClaims.of(effects).staged.values())),
+        pytest.raises(Exception, match="being executed"),
+    ):
         lock.acquire("old")
-    new.steps.claims.commit(KEY, effects)
+    commit(new, effects)
     lock.acquire("old")
     lock.release()
 
 
 def test_a_run_that_is_being_resolved_cannot_go_on_meanwhile(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
     old = night.begin("old")
-    old.steps.claims.commit(KEY, staged(old, "a"))
+    commit(old, staged(old, "a"))
     old.finish(Status.FAILED)
     ended, lock = end_claims, night.stores[0].run_lock("flow", "old")
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.base import durable
-from aetherflow.core.kernel.state.acts import Verb, acts_of, record_act, standing
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.unit import Unit
+from aetherflow.core.records.acts import Verb, acts_of, record_act, standing
 
 if TYPE_CHECKING:
     from core_project import Project

@@ -6,6 +6,7 @@ from aetherflow.core.kernel.sequencing.plan import Plan
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.records.run_claims import lost_claims_of
 
 
 def refuse_lost_claims(state: RunState, plan: Plan, run_id: str) -> None:
@@ -17,7 +18,7 @@ def refuse_lost_claims(state: RunState, plan: Plan, run_id: str) -> None:
     latest = state.steps.latest
     found = [
         lost
-        for lost in state.lost_claims()
+        for lost in lost_claims_of(state.unit)
         if (lost.step.job, _outer(lost.step)) not in again
         and (record := latest.get(lost.step)) is not None
         and record.status is not Status.DISCARDED

@@ -9,12 +9,14 @@ from typing import NamedTuple
 
 from aetherflow.core.base import durable
 from aetherflow.core.kernel.state.chain import amend, append, hold
-from aetherflow.core.kernel.state.family import Family, Member, by_flow, families_of, holds_claims
+from aetherflow.core.kernel.state.member import Member
 from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.records import CLEANUP, StepKey
+from aetherflow.core.kernel.state.run_state import note_gone
 from aetherflow.core.kernel.state.sql import among
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.values import to_json
+from aetherflow.core.records.family import Family, by_flow, families_of, holds_claims
 
 _FINAL = (
     "INSERT INTO ledger (flow_id, namespace, key, value, run_id, at) "
@@ -154,16 +156,6 @@ def release_folders(db: durable.Database, members: Iterable[Member]) -> list[Kep
         if texts:
             amend(db, *key)
     return found
-
-
-def note_gone(db: durable.Database, run: tuple[str, str], folder: str, by: str) -> None:
-    """Within a transaction, before a folder is removed: the artifacts of a run in it are gone, and by what.
-
-    The caller chains what the run is then.
-    """
-    hold(db, *run)
-    gone = "UPDATE artifacts SET gone_by=? WHERE flow_id=? AND run_id=? AND gone_by IS NULL AND substr(path, 1, ?)=?"
-    db.execute(gone, (by, *run, len(folder) + 1, f"{folder}/"))
 
 
 def _taken_from(db: durable.Database, member: Member) -> list[Member]:

@@ -4,14 +4,12 @@ An act stands until it is ended: by a later one of the same verb, by `until`, or
 """
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from aetherflow.core.base import durable
 from aetherflow.core.kernel.state.chain import amend, hold
 from aetherflow.core.kernel.state.sql import among, insert
-
-if TYPE_CHECKING:
-    from aetherflow.core.kernel.state.unit import Unit
+from aetherflow.core.kernel.state.unit import RunBegan, RunEvent, RunPart, Unit
 
 
 class Verb(StrEnum):
@@ -46,7 +44,7 @@ _COLUMNS = ", ".join(Act._fields)
 
 
 def record_act(
-    unit: "Unit", verb: Verb, value: str | None, *, actor: str, host: str, reason: str, until: int | None = None
+    unit: Unit, verb: Verb, value: str | None, *, actor: str, host: str, reason: str, until: int | None = None
 ) -> None:
     """Write down an act, and end those of the same verb before it; in a transaction of the caller.
 
@@ -60,9 +58,12 @@ def record_act(
     amend(unit.db, unit.flow_id, unit.run_id)
 
 
-def end_acts(unit: "Unit", actor: str) -> None:
-    """The run goes on: what was said of its end counts no more; in a transaction of the caller."""
-    _end(unit, "1=1", actor)
+class RunActs(RunPart):
+    """The part of a run that ends the acts on it once it goes on: they were said of an end that counts no more."""
+
+    def apply(self, unit: Unit, event: RunEvent) -> None:
+        if isinstance(event, RunBegan) and event.resumed:
+            _end(unit, "1=1", event.actor)
 
 
 def acts_of(db: durable.Database, flow_id: str, *run_ids: str) -> list[Act]:
@@ -77,6 +78,6 @@ def standing(acts: list[Act], verb: Verb, at: int) -> Act | None:
     return next((act for act in reversed(acts) if act.verb == verb and act.stands(at)), None)
 
 
-def _end(unit: "Unit", condition: str, actor: str) -> None:
+def _end(unit: Unit, condition: str, actor: str) -> None:
     query = f"UPDATE acts SET ended_at=?, ended_by=? WHERE flow_id=? AND run_id=? AND ended_at IS NULL AND {condition}"  # noqa: S608
     unit.db.execute(query, (unit.now_ms(), actor, *unit.key.values()))

@@ -6,11 +6,9 @@ A run that takes a claim over holds the lock of the run that had it, and that of
 while it commits; a resume looks for lost claims after it has its lock: so one of the two sees the other.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from itertools import groupby
 from typing import Any, NamedTuple
 
 from aetherflow.core.base.claim_errors import ClaimBusyError
@@ -18,16 +16,18 @@ from aetherflow.core.base.errors import RunBusyError
 from aetherflow.core.base.typed import typed_anywhere
 from aetherflow.core.contracts.handles import Claim
 from aetherflow.core.kernel.state.chain import amend, hold
-from aetherflow.core.kernel.state.claims_end import end_claims
-from aetherflow.core.kernel.state.family import Family, Member, family_of, is_executed, lives
-from aetherflow.core.kernel.state.records import Artifact, StagedClaim, StepEffects, StepKey, StepRecord
+from aetherflow.core.kernel.state.member import Member
+from aetherflow.core.kernel.state.records import Artifact, StepKey
+from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.sql import keys_from
+from aetherflow.core.kernel.state.step_state import mark_of
 from aetherflow.core.kernel.state.transitions import DONE_STEP, Status
 from aetherflow.core.kernel.state.unit import Unit
 from aetherflow.core.kernel.state.values import to_json
+from aetherflow.core.records.claims_end import end_claims
+from aetherflow.core.records.family import Family, family_of, is_executed, lives
+from aetherflow.core.records.step_claims import StagedClaim, StepClaims, identity_of, told_of
 
-SHOWN_KEYS = 10
-"""So many keys of one commit stand in its journal entry; the table has all."""
 _OPEN = (
     "SELECT c.key, c.value, c.run_id, c.identity, c.artifact, c.taken_from, c.job_id, c.step_id, c.item_key, "
     "r.status, r.host, r.heartbeat_at, r.outermost FROM claims AS c LEFT JOIN runs AS r USING (flow_id, run_id) "
@@ -45,12 +45,6 @@ _LOSE = (
     "UPDATE claims SET state='lost', taken_by=?, ended_at=? "
     "WHERE flow_id=? AND namespace=? AND key=? AND run_id=? AND state='open'"
 )
-
-
-def identity_of(flow_id: str, namespace: str, key: str, value: Any) -> str:
-    """What names a claim, in whichever run."""
-    text = "\0".join((flow_id, namespace, key, json.dumps(value, sort_keys=True)))
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
 
 
 class OpenClaim(NamedTuple):
@@ -79,10 +73,9 @@ class OpenClaim(NamedTuple):
 class Claims:
     """The claims of one run, and those of other runs of its flow as it meets them."""
 
-    def __init__(self, unit: Unit, steps: Mapping[StepKey, StepRecord]) -> None:
-        """`steps` are the latest attempts of the run's steps."""
-        self._unit = unit
-        self._steps = steps
+    def __init__(self, state: RunState) -> None:
+        self._unit = state.unit
+        self._steps = state.steps.latest
 
     # Reading
 
@@ -151,14 +144,14 @@ class Claims:
 
     # Transitions
 
-    def commit(self, key: StepKey, effects: StepEffects) -> list[StagedClaim]:
+    def commit(self, key: StepKey, claims: StepClaims) -> list[StagedClaim]:
         """Commit what an attempt has staged; ClaimBusyError if another run was first. Returns what was committed."""
-        staged = list(effects.claims.values())
+        staged = list(claims.staged.values())
         if staged:
             with self.taking(staged), self._unit.transaction("claims"):
                 self.store(key, staged)
-            effects.claimed |= effects.claims
-            effects.claims.clear()
+            claims.committed |= claims.staged
+            claims.staged.clear()
         return staged
 
     @contextmanager
@@ -280,27 +273,6 @@ class _Look:
         if self._family is None:
             self._family = family_of(unit.outermost)
         return Member.of(unit.store.path, unit.flow_id, run_id) in self._family
-
-
-def mark_of(run_id: str, at: int) -> str:
-    """What tells one writing of a ledger's key from another."""
-    return f"{run_id}@{at}"
-
-
-def told_of(staged: Iterable[StagedClaim]) -> Iterator[dict[str, Any]]:
-    """The journal's entries about claims: one for each ledger and run that they were taken from."""
-
-    def place(claim: StagedClaim) -> tuple[str, str]:
-        return claim.namespace, claim.taken_from or ""
-
-    for (namespace, before), group in groupby(sorted(staged, key=place), place):
-        keys = sorted(claim.key for claim in group)
-        yield {
-            "ledger": namespace,
-            "count": len(keys),
-            "keys": keys[:SHOWN_KEYS],
-            "taken_over_from": before or None,
-        }
 
 
 def busy(namespace: str, key: str, run_id: str) -> ClaimBusyError:

@@ -6,61 +6,23 @@ starts a run of another id: the one it had started before does not belong to the
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Self, TypeVar
+from typing import TypeVar
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
+from aetherflow.core.kernel.state.member import Member
 from aetherflow.core.kernel.state.ownership import is_live
 from aetherflow.core.kernel.state.reading import read, read_store, unreadable
 from aetherflow.core.kernel.state.records import StepKey
-from aetherflow.core.kernel.state.run_lock import run_lock
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 from aetherflow.core.kernel.state.sql import among
 from aetherflow.core.kernel.state.transitions import Status
 
 T = TypeVar("T")
 _FLOWS_STARTED = "SELECT run_id, detail FROM journal WHERE event='flow_started' AND flow_id=? AND run_id"
-
-
-class Member(NamedTuple):
-    """A run and its state file."""
-
-    state: str
-    """Its absolute path, with links followed."""
-    flow_id: str
-    run_id: str
-
-    @classmethod
-    def of(cls, path: Path, flow_id: str, run_id: str) -> Self:
-        """The run of a state file that is named in any way."""
-        return cls(str(durable.real_file(path.absolute())), flow_id, run_id)
-
-    @classmethod
-    def read(cls, text: str) -> Self:
-        """The member that a text of `text` stands for."""
-        return cls(*json.loads(text))
-
-    @property
-    def text(self) -> str:
-        """What the rows of the others name it by."""
-        return json.dumps(self)
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep every process from executing the run; RunBusyError if one does. Nothing if its state file is gone."""
-        if not durable.is_there(Path(self.state)):
-            yield
-            return
-        lock = run_lock(Path(self.state), self.flow_id, self.run_id)
-        lock.acquire(self.run_id)
-        try:
-            yield
-        finally:
-            lock.release()
 
 
 Family = Mapping[Member, StepKey | None]
