@@ -25,7 +25,7 @@ UV = PATH="$(CURDIR)/$(BIN):$$PATH" uv
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-unit coverage check docs docs-check bench bench-archives bench-bundle bench-db bench-excel bench-forecast bench-http bench-peers bench-peers-crash bench-peers-data bench-scale bench-scheduler \
+.PHONY: help demo test test-unit coverage check docs docs-check bench bench-archives bench-bundle bench-db bench-excel bench-forecast bench-http bench-journal bench-peers bench-peers-crash bench-peers-data bench-scale bench-scheduler \
   bench-slots bench-transfer size bounds torture mutation bandit fuzz build release constraints clean
 
 help: ## show this list
@@ -118,6 +118,10 @@ bench-peers-crash: $(READY) ## kill loads and uploads of ours and of peers, and 
 bench-http: $(READY) ## measure HTTP against bare httpx and curl
 	@$(COMPILE)
 	@$(BIN)/python tests/benchmarks/http_bench.py
+
+bench-journal: $(READY) ## measure a state that is written as events, beside its tables (STEPS=..., KILLS=...)
+	@$(COMPILE)
+	@$(BIN)/python tests/benchmarks/journal.py
 
 bench-archives: $(READY) ## measure how fast 1 GB is packed, against zip -6
 	@$(COMPILE)

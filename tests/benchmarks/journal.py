@@ -5,7 +5,7 @@ transition into the journal, with the same tables as its projection. `lean` proj
 for, and reads the rest from the journal. `rowid` is `tables` with a step_runs that has a rowid. Then processes that
 write are killed, and the journal is replayed against the rows. docs/02-architecture.md has the figures.
 
-    .venv/bin/python tests/benchmarks/journal.py (in full: KILLS=100 STEPS=1000000)
+    make bench-journal (in full: KILLS=100 STEPS=1000000)
 """
 
 import json
@@ -105,6 +105,11 @@ def projected(db: sqlite3.Connection, way: str) -> list[tuple[Any, ...]]:
     return db.execute(f"SELECT step_id, {', '.join(names[1:])} FROM {table} ORDER BY step_id").fetchall()
 
 
+def hashed(db: sqlite3.Connection, way: str) -> str:
+    """The hash of these rows."""
+    return sha256("".join(json.dumps(row) for row in projected(db, way)).encode()).hexdigest()
+
+
 def replayed(db: sqlite3.Connection, way: str) -> list[tuple[Any, ...]]:
     """The same rows, by the journal alone; SystemExit if its chain is broken."""
     steps: dict[str, dict[str, Any]] = {}
@@ -128,7 +133,7 @@ def costs(root: Path, size: str) -> None:
                 times[way].append(writers[way].steps(BATCH, OUTPUTS[size]) if way != "bare" else commits.make(BATCH))
     for way in WAYS:
         ratios = [step / bare for step, bare in zip(times[way], times["bare"], strict=True)]
-        print(f"a step, outputs of {size}, {way:<8}{statistics.median(ratios):>10.2f} bare commits")
+        print(f"{way:<7} a step, outputs of {size:<20}{statistics.median(ratios):>12.2f} bare commits")
 
 
 def killed(root: Path, way: str, number: int) -> str:
@@ -142,13 +147,23 @@ def killed(root: Path, way: str, number: int) -> str:
         said += process.stdout.read().rpartition("\n")[0]
     with closing(sqlite3.connect(path)) as db:
         rows, by_journal, committed = projected(db, way), replayed(db, way), int(said.split()[-1])
-    equal = (
-        [row[:2] for row in rows] == [row[:2] for row in by_journal]
-        if way in ("tables", "rowid")
-        else rows == by_journal
-    )
-    good = equal and len(rows) in (committed, committed + 1) and [row[1] for row in rows].count("RUNNING") == 1
-    return "" if good else f"{path.name}: {committed} said, {len(rows)} rows, equal to the journal: {equal}"
+    if way in ("tables", "rowid"):  # their journal says no more
+        rows, by_journal = [row[:2] for row in rows], [row[:2] for row in by_journal]
+    good = len(rows) in (committed, committed + 1) and [row[1] for row in rows].count("RUNNING") == 1
+    return "" if good and rows == by_journal else f"{path.name}: {committed} said, {len(rows)} rows"
+
+
+def took(root: Path, way: str) -> None:
+    """Print how long all steps of a run are read, which a resumed run does, and hashed, which its end does."""
+    writer = Writer(root / f"read-{way}.sqlite", way, sync="OFF")
+    writer.steps(RESUMED, OUTPUTS["30 bytes"], each=False)
+    for name, read in (("read", projected), ("read and hashed", hashed), ("replayed from the journal", replayed)):
+        times = []
+        for _ in range(5):
+            started = time.perf_counter()
+            read(writer.db, way)
+            times.append((time.perf_counter() - started) * 1000)
+        print(f"{way:<7} {RESUMED:,} steps {name:<28}{statistics.median(times):>8.0f} ms")
 
 
 def main() -> int:
@@ -161,18 +176,10 @@ def main() -> int:
                 writer = Writer(path, way, sync="OFF")
                 writer.steps(STEPS, outputs, each=False)
                 writer.db.close()
-                print(f"{STEPS:,} steps, outputs of {size}, {way:<8}{path.stat().st_size / 1e6:>10.1f} MB")
+                print(f"{way:<7} {STEPS:,} steps, outputs of {size:<12}{path.stat().st_size / 1e6:>8.1f} MB")
                 path.unlink()
         for way in WAYS:
-            writer = Writer(root / f"resume-{way}.sqlite", way, sync="OFF")
-            writer.steps(RESUMED, OUTPUTS["30 bytes"], each=False)
-            for name, read in (("rows", projected), ("journal", replayed)):
-                times = []
-                for _ in range(5):
-                    started = time.perf_counter()
-                    read(writer.db, way)
-                    times.append((time.perf_counter() - started) * 1000)
-                print(f"{RESUMED:,} steps read from the {name:<8} {way:<8}{statistics.median(times):>10.0f} ms")
+            took(root, way)
         wrong = [found for way in WAYS for number in range(KILLS) if (found := killed(root, way, number))]
     print(f"{KILLS} kills of each: {len(wrong)} violations", *wrong, sep="\n")
     return int(bool(wrong))
