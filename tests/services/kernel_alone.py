@@ -7,7 +7,8 @@ killed; if the file FOLDER/go exists, that step ends. At the end it prints the i
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,6 +25,7 @@ from aetherflow.core.kernel.sequencing.services import RunServices
 from aetherflow.core.kernel.sequencing.stopping import Stop
 from aetherflow.core.kernel.sequencing.verdicts import make_plan
 from aetherflow.core.kernel.sequencing.worker import Worker
+from aetherflow.core.kernel.state.ownership import RunLock, lock_path
 from aetherflow.core.kernel.state.records import Frozen, RunFacts, StepKey
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
@@ -146,17 +148,11 @@ class Nothing:
     def entering(self) -> None:
         """Nothing."""
 
-    def entered(self) -> None:
+    def running(self) -> AbstractContextManager[None]:
         """Nothing."""
-
-    def progress(self) -> str | None:
-        """Nothing."""
-        return None
+        return nullcontext()
 
     def jobs_ended(self, *, failed: bool, whole: bool) -> None:
-        """Nothing."""
-
-    def released(self, folders: Sequence[tuple[str, str, str, str]]) -> None:
         """Nothing."""
 
 
@@ -216,7 +212,7 @@ def run() -> str:
     assert spec is not None, problems
     classes, nothing, redactor = Classes(), Nothing(), Redactor()
     store = StateStore(FOLDER / "state.sqlite")
-    lock = store.run_lock(FLOW, RUN)
+    lock = RunLock(lock_path(store.path, FLOW, RUN))
     lock.acquire(RUN)
     found = store.find_run(FLOW, RUN)
     state = RunState(store, FLOW, RUN)

@@ -79,7 +79,7 @@ def serve(control: socket.socket, log: Path, lease: dict[str, float]) -> None:
     import importlib
 
     from aetherflow.core.cli import main
-    from aetherflow.core.kernel.state import run_lease
+    from aetherflow.core.records import run_lease
     from aetherflow_builtins_db.stores import mariadb, postgres
 
     stores = ("aetherflow_builtins_db.stores.backend", "aetherflow.core.kernel.locks.store")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from aetherflow.core.kernel.state.run_lease import LEASE_SECONDS
+from aetherflow.core.records.run_lease import LEASE_SECONDS
 from server_project import keep_states_in
 from server_stores import ServerPlace
 from torture_bench import Bench

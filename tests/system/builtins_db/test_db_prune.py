@@ -14,6 +14,7 @@ from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.records import pruning
 from aetherflow.core.records.history import PastRun, list_runs
 from aetherflow.core.records.pruning import Freed, doomed_runs, prune
+from aetherflow.core.records.run_lock import run_lock
 from aetherflow_builtins_db.stores import kept
 from aetherflow_builtins_db.stores.kept import OFTEN, KeptConnection
 from aetherflow_builtins_db.stores.server import ServerDatabase
@@ -34,7 +35,7 @@ def server(request: pytest.FixtureRequest) -> ServerPlace:
 def lock_elsewhere(server: ServerPlace, folder: Path, run_id: str) -> Iterator[tuple[StateStore, RunLock]]:
     """The state as another host has it open, with a folder of its own, and the lock of a run there."""
     with closing(StateStore(server.use(folder / "there"))) as store:
-        lock = store.run_lock(FLOW, run_id)
+        lock = run_lock(store.path, FLOW, run_id)
         server.use(folder)
         yield store, lock
 
@@ -130,7 +131,7 @@ def test_a_run_that_another_host_has_stays(server: ServerPlace, tmp_path: Path) 
         freed = pruned(state)
         assert [run.run_id for each in freed for run in each.busy] == ["run107"]
         assert ids(state) == {"run107", "run407"}
-        lease.require()  # type: ignore[attr-defined]
+        lease.check()  # type: ignore[attr-defined]
         lease.release()
     pruned(state)
     assert ids(state) == {"run407"}
@@ -141,7 +142,7 @@ def test_a_lease_of_a_process_of_this_host_that_was_killed_keeps_no_run(server: 
     state = server.use(tmp_path)
     fill(server, state, runs=5 * FLOWS, steps=1, every=50)
     with closing(StateStore(state)) as store:
-        killed = store.run_lock(FLOW, "run107")
+        killed = run_lock(store.path, FLOW, "run107")
         killed.acquire("run107")
         RunLock.release(killed)  # as the kernel does when a process is killed: the row stays
         assert not any(each.busy for each in pruned(state))

@@ -10,17 +10,18 @@ from typing import Any
 import pytest
 
 from aetherflow.core.base.errors import LostOwnershipError, RunBusyError, UsageError
-from aetherflow.core.kernel.state import run_lease
 from aetherflow.core.kernel.state.ownership import RunLock
 from aetherflow.core.kernel.state.records import Frozen, Intervention, RunFacts
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.records import run_lease
 from aetherflow.core.records.claim_history import list_claims
 from aetherflow.core.records.history import latest_run, list_runs, run_details
 from aetherflow.core.records.pruning import doomed_runs, prune
 from aetherflow.core.records.questions import open_questions
 from aetherflow.core.records.resolving import resolve
+from aetherflow.core.records.run_lock import lease_of, run_lock
 from aetherflow.core.records.trouble import trouble_of
 from aetherflow.core.testing import FlowProject
 from cutting import CuttingProxy
@@ -46,8 +47,10 @@ def host(
         yield store
 
 
-def begin(store: StateStore) -> RunState:
-    run = RunState(store, "flow", "run")
+def begin(store: StateStore, lock: RunLock) -> RunState:
+    run, lease = RunState(store, "flow", "run"), lease_of(lock)
+    assert lease is not None
+    run.unit.parts = (lease,)
     run.load()
     run.begin(FACTS, FROZEN, {}, Intervention())
     return run
@@ -55,35 +58,35 @@ def begin(store: StateStore) -> RunState:
 
 def test_one_host_executes_a_run(server: ServerPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with host("one", server, tmp_path, monkeypatch) as store:
-        mine = store.run_lock("flow", "run")
+        mine = run_lock(store.path, "flow", "run")
         mine.acquire("run")
-        run = begin(store)
+        run = begin(store, mine)
         with host("two", server, tmp_path, monkeypatch) as other:
             with pytest.raises(RunBusyError, match=r"run run is being executed by pid \d+ on one"):
-                other.run_lock("flow", "run").acquire("run")
-            other.run_lock("flow", "another").acquire("another")
+                run_lock(other.path, "flow", "run").acquire("run")
+            another = run_lock(other.path, "flow", "another")
+            another.acquire("another")
             run.finish(Status.FAILED)
             mine.release()
-            theirs = other.run_lock("flow", "run")
+            theirs = run_lock(other.path, "flow", "run")
             theirs.acquire("run")
-            assert begin(other).generation == 2
+            assert begin(other, theirs).generation == 2
             theirs.release()
-            for lease in other.leases.values():
-                lease.release()
+            another.release()
 
 
 def test_the_same_host_takes_over_at_once(server: ServerPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with host("one", server, tmp_path, monkeypatch) as store:
-        killed = store.run_lock("flow", "run")
+        killed = run_lock(store.path, "flow", "run")
         killed.acquire("run")
-        old = begin(store)
+        old = begin(store, killed)
         RunLock.release(killed)  # as the kernel does when a process is killed: the row stays
         with host("two", server, tmp_path, monkeypatch) as other, pytest.raises(RunBusyError):
-            other.run_lock("flow", "run").acquire("run")
+            run_lock(other.path, "flow", "run").acquire("run")
         with host("one", server, tmp_path, monkeypatch) as again:
-            lock = again.run_lock("flow", "run")
+            lock = run_lock(again.path, "flow", "run")
             lock.acquire("run")
-            assert begin(again).generation == 2
+            assert begin(again, lock).generation == 2
             with pytest.raises(LostOwnershipError):
                 old.finish(Status.SUCCESS)
             lock.release()
@@ -118,11 +121,14 @@ def test_who_cannot_reach_the_server_stops_before_another_host_begins(
 
     proxy = CuttingProxy(server.server.port, "up", 1 << 40)
     with host("one", server, tmp_path, monkeypatch, port=proxy.port) as store:
-        lock = store.run_lock("flow", "run")
+        lock = run_lock(store.path, "flow", "run")
         lock.acquire("run")
-        run = begin(store)
-        with run.heartbeat(lambda: None, lose, lambda _: None), host("two", server, tmp_path, monkeypatch) as other:
-            theirs = other.run_lock("flow", "run")
+        run = begin(store, lock)
+        lease = lease_of(lock)
+        assert lease is not None
+        beating = lease.beating(lambda _: None, lose, lambda _: None)
+        with beating, host("two", server, tmp_path, monkeypatch) as other:
+            theirs = run_lock(other.path, "flow", "run")
             proxy.close()
             for (session,) in server.ask(server.other_sessions):  # what is open breaks, and nothing new gets through
                 server.ask(server.end_session.format(session))
@@ -131,7 +137,7 @@ def test_who_cannot_reach_the_server_stops_before_another_host_begins(
             assert stopped_at[0] < taken_at
             with pytest.raises(LostOwnershipError, match="has ended: another process may own the run"):
                 run.finish(Status.SUCCESS)
-            assert begin(other).generation == 2
+            assert begin(other, theirs).generation == 2
             theirs.release()
         lock.release()
 
@@ -141,11 +147,11 @@ def test_a_lease_that_was_taken_begins_nothing(
 ) -> None:
     """A run that waited for the lock of its flow, and lost its own meanwhile."""
     with host("one", server, tmp_path, monkeypatch) as store:
-        lock = store.run_lock("flow", "run")
+        lock = run_lock(store.path, "flow", "run")
         lock.acquire("run")
         server.ask(f"UPDATE {server.schema('state')}.owners SET holder='another'")
         with pytest.raises(LostOwnershipError):
-            begin(store)
+            begin(store, lock)
         assert store.find_run("flow", "run") is None
         lock.release()
 
@@ -193,7 +199,7 @@ def test_whether_a_run_lives_is_told_by_the_clock_of_the_server(
     server: ServerPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with host("one", server, tmp_path, monkeypatch) as store:
-        lock = store.run_lock("flow", "run")
+        lock = run_lock(store.path, "flow", "run")
         lock.acquire("run")
         run = RunState(store, "flow", "run")
         run.load()

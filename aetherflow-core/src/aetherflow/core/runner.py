@@ -27,6 +27,7 @@ from aetherflow.core.kernel.state.records import RunFacts
 from aetherflow.core.kernel.state.schema import empty_state
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.records.run_lock import run_lock
 from aetherflow.core.runtime.environment.settings import Settings, overrides_of
 from aetherflow.core.runtime.environment.snapshot import Snapshot, build_snapshot
 from aetherflow.core.runtime.hooks.plan_check import check_plan
@@ -154,7 +155,7 @@ def _run(
 ) -> RunSummary:
     make_engine_folder_of(flow.snapshot)
     store = StateStore(flow.state_path)
-    lock = store.run_lock(flow.flow_id, run_id)
+    lock = run_lock(store.path, flow.flow_id, run_id)
     try:
         if (busy := _acquire(lock, run_id, if_busy)) is not None:
             return dataclasses.replace(
@@ -164,7 +165,7 @@ def _run(
         if opened.ended:
             return _nothing_to_do(opened, store)
         make_engine_folder_of(flow.snapshot, opened.places.work_root)
-        run = Run(opened, store, INNER_RUNS, outer, lock_key)
+        run = Run(opened, store, INNER_RUNS, lock, outer, lock_key)
         return run.execute(observers, _facts(opened, trigger, outer), if_busy)
     except store.errors as error:  # transitions report their own; this is a read of a damaged file
         raise StateError(f"state file {store.path}: {error}", fix="restore it, or name another one") from error

@@ -14,8 +14,7 @@ from core_history import OK, flow, runs, status
 
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.cli.how_far import how_far, progress_of
-from aetherflow.core.kernel.state import heartbeat
-from aetherflow.core.records import history
+from aetherflow.core.records import heartbeat, history
 from aetherflow.core.runtime.logs.latest_progress import LatestProgress
 
 if TYPE_CHECKING:

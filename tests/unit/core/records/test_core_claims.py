@@ -18,6 +18,7 @@ from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.records import resolving
 from aetherflow.core.records.claims import Claims
 from aetherflow.core.records.claims_end import end_claims
+from aetherflow.core.records.run_lock import run_lock
 from aetherflow.core.records.step_claims import StagedClaim, StepClaims, identity_of
 from aetherflow.core.testing.state_base import FACTS, FROZEN, KEY, parts_of, start
 
@@ -119,7 +120,7 @@ def test_who_takes_over_keeps_the_old_run_from_going_on_meanwhile(night: Night) 
     commit(old, staged(old, "a"))
     old.finish(Status.FAILED)
     effects = staged(new, "a")
-    lock = night.stores[0].run_lock("flow", "old")
+    lock = run_lock(night.stores[0].path, "flow", "old")
     lock.acquire("old")  # it is resumed, after the other one has looked
     with pytest.raises(ClaimBusyError, match="run old is being executed by") as error:
         commit(new, effects)
@@ -139,7 +140,7 @@ def test_a_run_that_is_being_resolved_cannot_go_on_meanwhile(night: Night, monke
     old = night.begin("old")
     commit(old, staged(old, "a"))
     old.finish(Status.FAILED)
-    ended, lock = end_claims, night.stores[0].run_lock("flow", "old")
+    ended, lock = end_claims, run_lock(night.stores[0].path, "flow", "old")
 
     def end(*given: Any) -> int:
         with pytest.raises(RunBusyError):

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -131,11 +132,8 @@ class RunPhases(Protocol):
     def entering(self) -> None:
         """Called when the run has its lock, before anything of it is recorded."""
 
-    def entered(self) -> None:
-        """Called when the run is recorded as RUNNING, before its jobs start."""
-
-    def progress(self) -> str | None:
-        """How far the step that runs is, for readers elsewhere; called from any thread."""
+    def running(self) -> AbstractContextManager[None]:
+        """Entered when the run is recorded as RUNNING, before its jobs start; left when its end is recorded."""
 
     def jobs_ended(self, *, failed: bool, whole: bool) -> None:
         """The jobs have ended, all of the flow if `whole`; the end of the run is not recorded yet."""

@@ -26,6 +26,7 @@ from aetherflow.core.kernel.state.unit import Unit
 from aetherflow.core.kernel.state.values import to_json
 from aetherflow.core.records.claims_end import end_claims
 from aetherflow.core.records.family import Family, family_of, is_executed, lives
+from aetherflow.core.records.run_lock import held
 from aetherflow.core.records.step_claims import StagedClaim, StepClaims, identity_of, told_of
 
 _OPEN = (
@@ -167,7 +168,7 @@ class Claims:
         with ExitStack() as stack:
             for member in sorted(members - {unit.outermost}):
                 try:
-                    stack.enter_context(member.held())
+                    stack.enter_context(held(member))
                 except RunBusyError as error:
                     fix = "run it again once that run has ended"
                     raise ClaimBusyError(str(error), run_id=member.run_id, fix=fix) from error

@@ -19,13 +19,13 @@ from aetherflow.core.kernel.state.chain import add_heads, append, ledger_marks
 from aetherflow.core.kernel.state.member import Member
 from aetherflow.core.kernel.state.ownership import RunLock, live_runs
 from aetherflow.core.kernel.state.reading import read
-from aetherflow.core.kernel.state.run_lease import owned_for_now
 from aetherflow.core.kernel.state.sql import among, keys_from
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.state.values import to_json
 from aetherflow.core.records.claims_end import claiming, open_among
 from aetherflow.core.records.history import BY_START, NEWEST_FIRST, PastRun, past_runs
+from aetherflow.core.records.run_lease import owned_for_now
 
 FINISHED = frozenset({Status.SUCCESS, Status.FAILED})
 """Runs that ended by themselves; the others wait for somebody to go on with them."""

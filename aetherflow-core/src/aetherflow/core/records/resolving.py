@@ -14,6 +14,7 @@ from aetherflow.core.kernel.state.unit import Unit
 from aetherflow.core.records.acts import Act, Verb, acts_of, record_act, standing
 from aetherflow.core.records.claims_end import KeptFolder, count_open, end_claims, end_elsewhere, release_folders
 from aetherflow.core.records.family import family_of, lives
+from aetherflow.core.records.run_lock import held
 
 Answer = Literal["done", "abandoned"]
 
@@ -41,7 +42,7 @@ def resolve(path: Path, flow_id: str, run_id: str, answer: Answer, *, actor: str
             if lives(member):
                 message = f"run {member.run_id} goes on; one that lives is not settled"
                 raise RunBusyError(message, fix="wait for it, or stop it; then do the same again")
-            stack.enter_context(member.held())
+            stack.enter_context(held(member))
         before = standing(acts_of(store.connection, flow_id, run_id), Verb.RESOLVE, now_ms())
         if before is not None and before.value != answer:
             message = f"run {run_id} was resolved as {before.value} by {before.actor}: {before.reason}"

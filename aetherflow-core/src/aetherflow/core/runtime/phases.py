@@ -1,6 +1,9 @@
 """What this machine does between the phases of a run: registry, first events, folders."""
 
-from collections.abc import Callable, Mapping, Sequence
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,16 +11,20 @@ from aetherflow.core.base.errors import ConnectorError
 from aetherflow.core.base.typed import typed_anywhere
 from aetherflow.core.kernel.sequencing.results import ArtifactSummary
 from aetherflow.core.kernel.sequencing.run import KernelRun
+from aetherflow.core.kernel.sequencing.services import RunServices
+from aetherflow.core.kernel.state.ownership import RunLock
 from aetherflow.core.kernel.state.records import CLEANUP, RunFacts, StepKey, now_ms
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.records.acts import RunActs
 from aetherflow.core.records.claims import Claims
+from aetherflow.core.records.heartbeat import Heartbeat
 from aetherflow.core.records.outbox import STARTED, NotificationRows
 from aetherflow.core.records.registry import register
 from aetherflow.core.records.registry_chain import Sealed
 from aetherflow.core.records.registry_file import Registered, subject_of
 from aetherflow.core.records.run_claims import RunClaims, keep_folders
+from aetherflow.core.records.run_lock import lease_of
 from aetherflow.core.runtime.logs.events import Events
 from aetherflow.core.runtime.logs.latest_progress import LatestProgress
 from aetherflow.core.runtime.logs.log_hash import log_hash, sync_logs
@@ -41,9 +48,9 @@ class Phases:
         events: Events,
         run: KernelRun,
         latest: LatestProgress,
-        check: Callable[[], None],
+        services: RunServices,
+        lock: RunLock,
     ) -> None:
-        """`check` raises once the run is being stopped."""
         self._opened = opened
         self._store = store
         self._facts = facts
@@ -51,7 +58,8 @@ class Phases:
         self._events = events
         self._run = run
         self._latest = latest
-        self._check = check
+        self._services = services
+        self._lease = lease_of(lock)
         self._warning: str | None = None
         self._fetched = 0
         self._started_at = 0
@@ -61,14 +69,15 @@ class Phases:
     def entering(self) -> None:
         """Before the first row is written: artifacts of another host are here, whatever is recorded can be found."""
         if (copies := self._opened.copies) is not None:
-            self._fetched = copies.fetch(self._workspace, self._check)
+            self._fetched = copies.fetch(self._workspace, self._services.check_stop)
         found = self._opened.found
         self._started_at = found.started_at if found else now_ms()
         if rules := self._opened.flow.snapshot.project.spec.notify:
             from aetherflow.core.runtime.notify.rules import SIGNALS, notified_events  # most projects have none
 
             self._also_notified = notified_events(rules) & SIGNALS
-        self._opened.state.unit.parts = (RunActs(), self._claims, NotificationRows(self._also_notified))
+        parts = (RunActs(), self._claims, NotificationRows(self._also_notified))
+        self._opened.state.unit.parts = parts if self._lease is None else (self._lease, *parts)
         self._warning = self._register(beginning=True)
 
     def ended(self, status: Status) -> None:
@@ -115,11 +124,17 @@ class Phases:
         state = self._store.connection if beginning else None
         return register(state_root(flow.snapshot), run, claiming, sealed, state)
 
-    def progress(self) -> str | None:
-        """What is written with the heartbeat."""
-        return self._latest.text()
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Write heartbeats, with the renewals of the lease if the run has one, and tell how the run begins."""
+        unit, services = self._opened.state.unit, self._services
+        beat = Heartbeat(unit.db, unit.flow_id, unit.run_id, unit.generation, self._latest.text)
+        lost, kept = partial(services.stop.request, signal.SIGTERM), services.processes.keep_until
+        with beat if self._lease is None else self._lease.beating(beat.write, lost, kept):
+            self._tell_begin()
+            yield
 
-    def entered(self) -> None:
+    def _tell_begin(self) -> None:
         """Emit `run_start`, changes of plugins and definitions, and warnings."""
         opened, emit = self._opened, self._events.emit
         emit("run_start", flow_id=opened.flow.flow_id, run_id=opened.run_id, yaml=str(opened.flow.document.file))

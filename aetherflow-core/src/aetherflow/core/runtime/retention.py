@@ -30,6 +30,7 @@ from aetherflow.core.records.history import PastRun, circumstances, latest_run, 
 from aetherflow.core.records.overview import overview
 from aetherflow.core.records.pruning import Freed, claiming_among, held_here, oldest_runs
 from aetherflow.core.records.registry_file import Registered
+from aetherflow.core.records.run_lock import held
 from aetherflow.core.records.trouble import trouble_of
 from aetherflow.core.runtime.environment.project_file import find_project
 from aetherflow.core.runtime.environment.spec.retention import RetentionSpec
@@ -204,7 +205,7 @@ def remove_workspaces(found: Iterable[tuple[PastRun, list[Path]]], errors: list[
     for run, folders in found:
         with _reported(Path(run.state_path), errors):
             try:
-                with _member(run).held():
+                with held(_member(run)):
                     (freed.runs if _remove_folders(run, folders, freed) else freed.busy).append(run)
             except RunBusyError:
                 freed.busy.append(run)

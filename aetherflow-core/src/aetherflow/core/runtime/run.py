@@ -17,6 +17,7 @@ from aetherflow.core.kernel.sequencing.sequence import NOT_WELL
 from aetherflow.core.kernel.sequencing.services import RunServices
 from aetherflow.core.kernel.sequencing.stopping import Stop
 from aetherflow.core.kernel.sequencing.worker import Worker
+from aetherflow.core.kernel.state.ownership import RunLock
 from aetherflow.core.kernel.state.records import RunFacts, StepKey, now_ms
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
@@ -57,6 +58,7 @@ class Run:
         opened: Opened,
         store: StateStore,
         inner: InnerRuns,
+        lock: RunLock,
         outer: OuterRun | None = None,
         lock_key: str | None = None,
     ) -> None:
@@ -67,6 +69,7 @@ class Run:
         flow = opened.flow
         self._opened = opened
         self._store = store
+        self._lock = lock
         self._outer = outer
         self._info = opened.info
         self._events = Events(opened.redactor)
@@ -172,9 +175,8 @@ class Run:
             circumstances["work_root"] = root
         latest = LatestProgress()
         self._events.add(latest)
-        phases = Phases(
-            opened, self._store, facts, self._workspace, self._events, self._run, latest, self._services.check_stop
-        )
+        built = self._workspace, self._events, self._run, latest, self._services
+        phases = Phases(opened, self._store, facts, *built, self._lock)
         try:
             with self._alive():
                 status = self._run.execute(facts, opened.frozen, circumstances, phases, wait=if_busy == "wait")

@@ -11,6 +11,7 @@ from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.state.unit import Unit
 from aetherflow.core.records.acts import Verb, acts_of, record_act, standing
 from aetherflow.core.records.checking import check_schema, check_state, state_info
+from aetherflow.core.records.heartbeat import Heartbeat
 from aetherflow.core.records.history import list_runs
 from aetherflow.core.records.outbox import mark_taken, open_transitions, record_gone
 from aetherflow.core.records.pruning import doomed_runs, prune
@@ -60,7 +61,7 @@ class StateRecordsSuite(StateBase):
         """It carries how far the run is; of one that was taken over it changes nothing."""
         store, other = open(), open()
         run = self.begin(store)
-        beat = run.heartbeat(lambda: '{"done": 7}', lambda: None, lambda _: None)
+        beat = Heartbeat(store.connection, FLOW, RUN_ID, run.generation, lambda: '{"done": 7}')
         other.connection.execute("UPDATE runs SET heartbeat_at=NULL")
         assert beat.beat(store.connection)
         (found,) = list_runs(store.path)

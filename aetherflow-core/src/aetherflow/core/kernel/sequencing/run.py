@@ -1,8 +1,6 @@
 """One run from its lock to its end: it is recorded in the state, its jobs run in order, its end is recorded."""
 
-import signal
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, NamedTuple
 
 from aetherflow.core.base.said import said
@@ -60,9 +58,7 @@ class KernelRun:
             with self._locks.run(wait=wait, check=services.check_stop):
                 phases.entering()
                 state.begin(facts, frozen, flow.definitions.in_use(), flow.plan.intervention, circumstances)
-                lost = partial(services.stop.request, signal.SIGTERM)
-                with state.heartbeat(phases.progress, lost, services.processes.keep_until):
-                    phases.entered()
+                with phases.running():
                     return self._jobs(phases)
         except RunStoppedError:  # while it waited for the lock: nothing was begun
             return Status.INTERRUPTED

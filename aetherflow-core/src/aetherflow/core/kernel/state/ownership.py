@@ -20,12 +20,17 @@ HEARTBEAT_LIMIT_MS = 60_000
 """Time without a heartbeat after which a run of another host counts as dead; its kernel lock is not visible here."""
 
 
+def lock_path(state_path: Path, flow_id: str, run_id: str) -> Path:
+    """The file that a `RunLock` of the run locks."""
+    return durable.side_folder(state_path) / "runs" / flow_id / f"{run_id}.lock"
+
+
 def is_live(state_path: Path, flow_id: str, run_id: str, host: str, heartbeat_at: int | None, now: int) -> bool:
     """Whether a process executes the run: it holds the kernel lock, or writes heartbeats from another host.
 
     `now` is the time by the clock of the database that heartbeats are written with.
     """
-    if durable.is_locked(durable.side_folder(state_path) / "runs" / flow_id / f"{run_id}.lock"):
+    if durable.is_locked(lock_path(state_path, flow_id, run_id)):
         return True
     return _beats_elsewhere(host, heartbeat_at, now)
 

@@ -1,15 +1,13 @@
 """One run in a state file: the transitions of the run and its jobs, each in one transaction."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from aetherflow.core.base import durable
-from aetherflow.core.base.errors import LostOwnershipError
 from aetherflow.core.base.said import Reason, code_of, read_reason, said
 from aetherflow.core.kernel.state.blobs import dump_outputs, load_outputs
 from aetherflow.core.kernel.state.chain import hold, seal
-from aetherflow.core.kernel.state.heartbeat import Heartbeat
 from aetherflow.core.kernel.state.member import Member
 from aetherflow.core.kernel.state.reasons import StateReason, reason_columns
 from aetherflow.core.kernel.state.records import Frozen, Intervention, JobRecord, RunFacts, StepKey
@@ -19,9 +17,6 @@ from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import JOB, RUN, Status, require_legal
 from aetherflow.core.kernel.state.unit import RunBegan, RunEnded, Unit
 from aetherflow.core.kernel.state.values import to_json
-
-if TYPE_CHECKING:
-    from aetherflow.core.kernel.state.run_lease import RunLease
 
 
 class RunState:
@@ -48,21 +43,6 @@ class RunState:
     def generation(self) -> int:
         """Number of processes that have owned the run, including this one; 0 before `begin`."""
         return self.unit.generation
-
-    def heartbeat(
-        self, progress: Callable[[], str | None], lost: Callable[[], None], kept: Callable[[float], None]
-    ) -> Heartbeat:
-        """The run's heartbeat, from `begin` on; `progress` goes with it.
-
-        In another thread `lost` is called if the run may be another process's from now on, and `kept` with the
-        monotonic time by which its children must have ended, a later one with each renewal of its lease.
-        """
-        unit = self.unit
-        return Heartbeat(unit.db, unit.flow_id, unit.run_id, self.generation, progress, (self._lease, lost, kept))
-
-    @property
-    def _lease(self) -> "RunLease | None":
-        return self.unit.store.leases.get((self.unit.flow_id, self.unit.run_id))
 
     def load(self) -> None:
         """Read the stored jobs and steps of the run."""
@@ -96,8 +76,6 @@ class RunState:
         kept_outputs = self._store_kept_outputs(intervention)
         with unit.transaction("begin run", check=False):
             unit.db.await_turn(f"run {unit.flow_id} {unit.run_id}")
-            if (lease := self._lease) is not None and not lease.renew(unit.db):
-                raise LostOwnershipError(f"run {unit.run_id} was taken over by another process")
             found = unit.store.find_run(unit.flow_id, unit.run_id)
             require_legal(RUN, f"run {unit.run_id}", found.status if found else None, Status.RUNNING)
             unit.generation = found.generation + 1 if found else 1

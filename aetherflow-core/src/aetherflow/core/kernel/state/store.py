@@ -3,21 +3,15 @@
 import json
 import sqlite3
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.said import read_reason
 from aetherflow.core.kernel.state.blobs import Blobs, FileBlobs, TableBlobs
 from aetherflow.core.kernel.state.migration import prepare_schema
-from aetherflow.core.kernel.state.ownership import RunLock
 from aetherflow.core.kernel.state.reading import unreadable
 from aetherflow.core.kernel.state.records import Frozen, RunRecord
-from aetherflow.core.kernel.state.run_lock import run_lock
 from aetherflow.core.kernel.state.schema import OF_SERVERS, TABLES
 from aetherflow.core.kernel.state.transitions import Status
-
-if TYPE_CHECKING:
-    from aetherflow.core.kernel.state.run_lease import RunLease
 
 BUSY_SECONDS = 30.0
 
@@ -35,8 +29,6 @@ class StateStore:
         """Folder beside the state: run locks, logs, large outputs."""
         self.migrated = False
         """Whether the file was of an older version before."""
-        self.leases: dict[tuple[str, str], RunLease] = {}
-        """Those of runs that this process executes, by flow and run, where the state is in a server."""
         server = self.server = durable.server_at(path)
         self.errors: type[Exception] = sqlite3.Error if server is None else server.error
         """The class of the errors that its connection raises."""
@@ -75,10 +67,3 @@ class StateStore:
         frozen = Frozen(json.loads(params), *dates)
         why, jobs = read_reason(code, reason), tuple(json.loads(part or "[]"))
         return RunRecord(run_id, Status(status), why, generation, started, finished, frozen, jobs, host)
-
-    def run_lock(self, flow_id: str, run_id: str) -> RunLock:
-        """The lock that one process holds while it executes the run."""
-        lock = run_lock(self.path, flow_id, run_id)
-        if self.server is not None:
-            self.leases[flow_id, run_id] = cast("RunLease", lock)
-        return lock

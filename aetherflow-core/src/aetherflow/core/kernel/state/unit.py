@@ -52,7 +52,7 @@ class Unit:
     def transaction(self, name: str, *, check: bool = True) -> Iterator[None]:
         """A transaction. Raises LostOwnershipError if another process has taken over the run, StateError on errors."""
         try:
-            self.require_lease()
+            self._check_parts()
             with durable.transaction(self.db, name):
                 if check:
                     self._require_ownership()
@@ -67,7 +67,7 @@ class Unit:
     @contextmanager
     def recording(self, name: str, event: "RunEvent") -> Iterator[None]:
         """A transaction that writes an event down, within all that the parts of the run need around it."""
-        self.require_lease()
+        self._check_parts()
         with ExitStack() as around:
             for part in self.parts:
                 around.enter_context(part.around(self, event))
@@ -99,10 +99,9 @@ class Unit:
         """The same, for another run of the flow that the transition concerns, and that is held."""
         append(self.db, self.flow_id, run_id, self.now_ms(), event, to_json(detail))
 
-    def require_lease(self) -> None:
-        """Raise LostOwnershipError once the lease of the run has ended; a state file has none."""
-        if (lease := self.store.leases.get((self.flow_id, self.run_id))) is not None:
-            lease.require()
+    def _check_parts(self) -> None:
+        for part in self.parts:
+            part.check()
 
     def _require_ownership(self) -> None:
         query = f"SELECT generation FROM runs WHERE flow_id=? AND run_id=?{self.db.row_lock}"  # noqa: S608 ours
@@ -144,6 +143,9 @@ RunEvent = RunBegan | StepEnded | StepDiscarded | RunEnded
 
 class RunPart:
     """A part of a run that is recorded with its events, in their transactions; the run needs none."""
+
+    def check(self) -> None:
+        """Called before each transaction. Raises LostOwnershipError once another process may own the run."""
 
     def around(self, _unit: Unit, _event: RunEvent) -> AbstractContextManager[None]:
         """Entered before the transaction of the end of a step or of the run, left after it."""

@@ -9,6 +9,7 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.errors import PathError, RunBusyError, StateError, WorkspaceError
 from aetherflow.core.base.owners import require_own
 from aetherflow.core.kernel.state.member import Member
+from aetherflow.core.records.run_lock import held
 from aetherflow.core.runtime.environment.trust import require
 from aetherflow.core.runtime.workspace.assets import Assets
 from aetherflow.core.runtime.workspace.engine_files import EngineFiles
@@ -150,7 +151,7 @@ def remove_kept(folders: Iterable[tuple[str, str, str, str]], own: Member | None
     for *key, folder in folders:
         member = Member(*key)
         try:
-            with nullcontext() if member == own else member.held():
+            with nullcontext() if member == own else held(member):
                 remove_job_folder(Path(folder), member.flow_id, member.run_id)
         except RunBusyError:
             pass

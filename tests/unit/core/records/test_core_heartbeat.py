@@ -12,7 +12,7 @@ from aetherflow.core.base import durable
 from aetherflow.core.kernel.locks.clock import Clock
 from aetherflow.core.kernel.locks.records import Owner
 from aetherflow.core.kernel.locks.store import LockStore
-from aetherflow.core.kernel.state.heartbeat import INTERVAL_SECONDS, Heartbeat
+from aetherflow.core.records.heartbeat import INTERVAL_SECONDS, Heartbeat
 
 if TYPE_CHECKING:
     from core_project import Project

@@ -19,6 +19,7 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.actor import boot_id, hostname
 from aetherflow.core.base.errors import LostOwnershipError, RunBusyError, StateError
 from aetherflow.core.kernel.state.ownership import RunLock
+from aetherflow.core.kernel.state.unit import RunBegan, RunEvent, RunPart, Unit
 
 LEASE_SECONDS, RENEW_SECONDS, RETRY_SECONDS = 60.0, 10.0, 1.0
 HOLD_SECONDS = 45.0
@@ -44,7 +45,7 @@ _Beats = tuple[Callable[[durable.Database], object] | None, Callable[[], None] |
 log = logging.getLogger("aetherflow")
 
 
-class RunLease(RunLock):
+class RunLease(RunLock, RunPart):
     """Exclusive ownership of one run, held until `release()`, the end of the process, or the end of its lease."""
 
     def __init__(self, path: Path, server: durable.StoreServer, flow_id: str, run_id: str) -> None:
@@ -93,30 +94,42 @@ class RunLease(RunLock):
     def _deadline(self) -> float:
         return self._renewed + HOLD_SECONDS
 
-    def require(self) -> None:
+    def check(self) -> None:
         """Raise LostOwnershipError once another process may own the run."""
         if self._db is not None and (self._lost or time.monotonic() >= self._deadline):
             message = f"the lease of run {self._key[1]} in {self._server.name} has ended"
             raise LostOwnershipError(f"{message}: another process may own the run")
 
-    def renew(self, db: durable.Database) -> bool:
-        """In a transaction: keep the run for the time of a lease from now on; False if another process has it."""
+    def apply(self, unit: Unit, event: RunEvent) -> None:
+        """A run that begins has the whole time of a lease. LostOwnershipError if another process has it."""
+        if isinstance(event, RunBegan) and not self._keep(unit.db):
+            raise LostOwnershipError(f"run {unit.run_id} was taken over by another process")
+
+    def _keep(self, db: durable.Database) -> bool:
         mine = (_ms(LEASE_SECONDS), *self._key, self._holder)
         return db.execute(_RENEW.format(clock=db.clock), mine).rowcount == 1
 
-    def beats_with(
+    @contextmanager
+    def beating(
         self,
-        beat: Callable[[durable.Database], object] | None,
-        lost: Callable[[], None] | None,
-        kept: Callable[[float], None] | None,
-    ) -> None:
-        """Callbacks: with each renewal, when the lease is lost, and with the time by which children must end."""
+        beat: Callable[[durable.Database], object],
+        lost: Callable[[], None],
+        kept: Callable[[float], None],
+    ) -> Iterator[None]:
+        """While the block runs, in another thread: `beat` with each renewal, `lost` once the lease is lost.
+
+        `kept` is called with the monotonic time by which children must have ended, a later one with each renewal.
+        """
         with self._writing:
             self._beats = beat, lost, kept
-        if kept is not None:
+        try:
             kept(self._renewed + CHILDREN_SECONDS)
-        if lost is not None and self._lost:
-            lost()
+            if self._lost:
+                lost()
+            yield
+        finally:
+            with self._writing:
+                self._beats = None, None, None
 
     def release(self) -> None:
         """Release the lock; the file stays."""
@@ -149,7 +162,7 @@ class RunLease(RunLock):
             return False
         db.wait_for_others(min(RENEW_SECONDS, max(self._deadline - began, RETRY_SECONDS / 10)))
         with self._writing, durable.transaction(db, "renew run"):
-            if not (kept := self.renew(db)):
+            if not (kept := self._keep(db)):
                 return False
             if self._beats[0] is not None:
                 self._beats[0](db)

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from aetherflow.core.base.errors import LostOwnershipError, RunBusyError
-from aetherflow.core.kernel.state import run_lease
 from aetherflow.core.kernel.state.records import Intervention
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.records import run_lease
+from aetherflow.core.records.run_lock import run_lock
 from aetherflow.core.testing import FlowProject
 from aetherflow.core.testing.state_base import FACTS, FROZEN
 from file_as_server import use_file
@@ -71,7 +72,7 @@ def test_the_children_of_a_stopped_runner_end_before_another_host_may_begin(
     os.kill(runner, signal.SIGSTOP)
     monkeypatch.setattr(run_lease, "boot_id", lambda: "of another host")
     with closing(StateStore(use_file(tmp_path / "here"))) as store:
-        lock = store.run_lock("f", "r")
+        lock = run_lock(store.path, "f", "r")
         lock._path = tmp_path / "elsewhere" / "r.lock"  # the folder of another host
         while True:
             alive = lives(child)
@@ -108,11 +109,11 @@ def test_a_run_is_lost_that_is_kept_only_after_the_end_of_its_children(
         time.sleep(0 if len(told) > 1 else 1)  # a host that is too slow, once
 
     with closing(StateStore(use_file(tmp_path / "here"))) as store:
-        lock = store.run_lock("f", "r")
+        lock = run_lock(store.path, "f", "r")
         assert isinstance(lock, run_lease.RunLease)
         lock.acquire("r")
-        lock.beats_with(beat, lambda: lost.append(True), told.append)
-        wait_for(lambda: lost, 60)
-        with pytest.raises(LostOwnershipError):
-            lock.require()
+        with lock.beating(beat, lambda: lost.append(True), told.append):
+            wait_for(lambda: lost, 60)
+            with pytest.raises(LostOwnershipError):
+                lock.check()
         lock.release()

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from aetherflow.core.base.errors import LostOwnershipError, RunBusyError
-from aetherflow.core.kernel.state import run_lease
 from aetherflow.core.kernel.state.ownership import RunLock
 from aetherflow.core.kernel.state.records import Intervention
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.records import run_lease
 from aetherflow.core.records.history import list_runs
+from aetherflow.core.records.run_lock import lease_of, run_lock
 from aetherflow.core.testing import RegistrySuite, StateBackendSuite
 from aetherflow.core.testing.state_base import FACTS, FLOW, FROZEN, RUN_ID
 from file_as_server import use_file
@@ -45,32 +46,34 @@ def store(tmp_path: Path) -> Iterator[StateStore]:
         yield store
 
 
-def begun(store: StateStore) -> RunState:
-    run = RunState(store, FLOW, RUN_ID)
+def begun(store: StateStore, lock: RunLock) -> RunState:
+    run, lease = RunState(store, FLOW, RUN_ID), lease_of(lock)
+    assert lease is not None
+    run.unit.parts = (lease,)
     run.load()
     run.begin(FACTS, FROZEN, {}, Intervention())
     return run
 
 
 def test_a_holder_whose_process_is_gone_is_followed_at_once(store: StateStore) -> None:
-    killed = store.run_lock(FLOW, RUN_ID)
+    killed = run_lock(store.path, FLOW, RUN_ID)
     killed.acquire(RUN_ID)
-    begun(store)
+    begun(store, killed)
     RunLock.release(killed)  # as the kernel does when a process is killed: the row of its lease stays
-    lock = store.run_lock(FLOW, RUN_ID)
+    lock = run_lock(store.path, FLOW, RUN_ID)
     lock.acquire(RUN_ID)
-    assert begun(store).generation == 2
+    assert begun(store, lock).generation == 2
     lock.release()
     killed.release()
     assert store.connection.execute("SELECT * FROM owners").fetchall() == []
 
 
 def test_another_host_waits_for_the_lease(store: StateStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    lock = store.run_lock(FLOW, RUN_ID)
+    lock = run_lock(store.path, FLOW, RUN_ID)
     lock.acquire(RUN_ID)
     RunLock.release(lock)
     monkeypatch.setattr(run_lease, "boot_id", lambda: "of another host")
-    other = store.run_lock(FLOW, RUN_ID)
+    other = run_lock(store.path, FLOW, RUN_ID)
     with pytest.raises(RunBusyError, match=r"run run is being executed by pid \d+ on "):
         other.acquire(RUN_ID)
     store.connection.execute("UPDATE owners SET expires_at = expires_at - 60000")
@@ -80,7 +83,7 @@ def test_another_host_waits_for_the_lease(store: StateStore, monkeypatch: pytest
 
 
 def test_a_forked_copy_does_not_end_the_lease(store: StateStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    lock = store.run_lock(FLOW, RUN_ID)
+    lock = run_lock(store.path, FLOW, RUN_ID)
     lock.acquire(RUN_ID)
     with monkeypatch.context() as forked:
         forked.setattr(lock, "_process", 0)
@@ -91,9 +94,9 @@ def test_a_forked_copy_does_not_end_the_lease(store: StateStore, monkeypatch: py
 
 
 def test_nothing_is_written_after_the_time_to_stop(store: StateStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    lock = store.run_lock(FLOW, RUN_ID)
+    lock = run_lock(store.path, FLOW, RUN_ID)
     lock.acquire(RUN_ID)
-    run = begun(store)
+    run = begun(store, lock)
     changes: list[Callable[[], object]] = [lambda: run.start_job("job", ""), lambda: run.finish(Status.SUCCESS)]
     with monkeypatch.context() as later:
         later.setattr(lock, "_renewed", -run_lease.HOLD_SECONDS)

@@ -4,12 +4,9 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from aetherflow.core.base import durable
-
-if TYPE_CHECKING:
-    from aetherflow.core.kernel.state.run_lease import RunLease
 
 INTERVAL_SECONDS = 10.0
 
@@ -24,17 +21,8 @@ class Heartbeat:
         run_id: str,
         generation: int,
         progress: Callable[[], str | None] = lambda: None,
-        leased: "tuple[RunLease | None, Callable[[], None], Callable[[float], None]]" = (
-            None,
-            lambda: None,
-            lambda _: None,
-        ),
     ) -> None:
-        """`progress` gives what is written with it: how far the run is, as a JSON object.
-
-        `leased` is the lease with whose renewal it is written, and what `RunLease.beats_with` wants to know.
-        """
-        self._lease, self._lost, self._kept = leased
+        """`progress` gives a JSON object that is written with it: how far the run is."""
         self._state = state
         self._progress = progress
         self._values = (flow_id, run_id, generation)
@@ -64,15 +52,9 @@ class Heartbeat:
                 connection.close()
 
     def __enter__(self) -> Self:
-        if self._lease is None:
-            self._thread.start()
-        else:
-            self._lease.beats_with(self.write, self._lost, self._kept)
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        if self._lease is None:
-            self._thread.join()
-        else:
-            self._lease.beats_with(None, None, None)
+        self._thread.join()
