@@ -4,8 +4,8 @@ from contextlib import closing
 from pathlib import Path
 
 from aetherflow.core.base import durable
-from aetherflow.core.kernel.state.chain import amend
 from aetherflow.core.kernel.state.store import StateStore
+from aetherflow.core.records.amending import amend
 
 
 def chain_again(path: Path) -> None:

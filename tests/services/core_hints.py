@@ -563,7 +563,7 @@ def a_state_file_of_an_older_version(project: Project) -> Result:
 
 
 @case(
-    "kernel/state/reading",
+    "records/reading",
     {"aetherflow state migrate HERE/old.sqlite": (0, "from schema 2 to 3")},
     healed="state info old.sqlite",
 )
@@ -579,7 +579,7 @@ def older(project: Project) -> None:
     assert register(project.states, Registered("failed", "r", str(path), "f.yaml", 1)) is None
 
 
-@case("kernel/state/reading", {"aetherflow state restore HERE/state/f.sqlite --from FILE": (0, "1 run")}, FILE="f.tar")
+@case("kernel/state/unusable", {"aetherflow state restore HERE/state/f.sqlite --from FILE": (0, "1 run")}, FILE="f.tar")
 def a_state_file_that_is_damaged(project: Project) -> Result:
     started(project, OK)
     assert project.cli("state", "backup", "flow.yaml", "--to", "f.tar").code == 0
@@ -587,7 +587,7 @@ def a_state_file_that_is_damaged(project: Project) -> Result:
     return project.cli("status")
 
 
-@case("kernel/state/reading", {"aetherflow state restore HERE/state/f.sqlite --from FILE": (0, "1 run")}, FILE="f.tar")
+@case("kernel/state/unusable", {"aetherflow state restore HERE/state/f.sqlite --from FILE": (0, "1 run")}, FILE="f.tar")
 def a_damaged_state_file_that_is_read(project: Project) -> Result:
     a_state_file_that_is_damaged(project)
     return project.cli("state", "info", str(project.state))

@@ -102,7 +102,10 @@ NOT_TYPED = {
     ("core/cli/runs", "aetherflow runs list"): "of a run that is removed while it is read",
     ("core/records/resolving", "aetherflow runs list"): "of a run that is removed while it is settled",
     ("core/testing/state_base", "aetherflow run flow.yaml"): "what a run of the test kit writes down",
-    ("core/kernel/state/reading", "aetherflow doctor 1 --connect"): "test_core_state_server.py types it, with a server",
+    (
+        "core/kernel/state/unusable",
+        "aetherflow doctor 1 --connect",
+    ): "test_core_state_server.py types it",
     ("scheduler/export/target", "aetherflow-scheduler run"): "the name of a program in a comment of an exported file",
     ("scheduler/ledger/known", "aetherflow status"): "says what `status` will not show",
     (
@@ -179,7 +182,7 @@ OF_THE_SYSTEM = {
     "core/base/owners": "tests/system/docs/test_docs_advice.py types it",
     "core/bundle/store": "the same",
     "core/checks/places": "the same",
-    "core/kernel/state/reading": "tests/system/core/cli/test_core_unusable_stores.py types it",
+    "core/kernel/state/unusable": "tests/system/core/cli/test_core_unusable_stores.py types it",
     "core/host/installing": "tests/system/packaging/test_hostile_index.py types it",
     "core/cli/plugins_new": "the same",
     "core/builtins/process_child": "says how it is done, not for which file",

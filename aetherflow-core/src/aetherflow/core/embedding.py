@@ -69,9 +69,9 @@ if TYPE_CHECKING:
     from aetherflow.core.kernel.resolver.params import ParamError as ParamError
     from aetherflow.core.kernel.resolver.params import as_given as as_given
     from aetherflow.core.kernel.resolver.params import settle_params as settle_params
-    from aetherflow.core.kernel.state.reading import aside as aside
-    from aetherflow.core.kernel.state.reading import newer as newer
-    from aetherflow.core.kernel.state.reading import unreadable as unreadable
+    from aetherflow.core.kernel.state.unusable import aside as aside
+    from aetherflow.core.kernel.state.unusable import newer as newer
+    from aetherflow.core.kernel.state.unusable import unreadable as unreadable
     from aetherflow.core.kernel.yaml.binder import bind as bind
     from aetherflow.core.kernel.yaml.loader import Document as Document
     from aetherflow.core.kernel.yaml.loader import RawString as RawString
@@ -157,7 +157,7 @@ _HOMES = {
     "kernel.locks.store": "LockStore",
     "kernel.resolver.params": "ParamError as_given settle_params",
     "records.acts": "Act",
-    "kernel.state.reading": "aside newer unreadable",
+    "kernel.state.unusable": "aside newer unreadable",
     "kernel.yaml.binder": "bind",
     "kernel.yaml.loader": "Document RawString",
     "records.registry_file": "subject_of",

@@ -22,11 +22,10 @@ from aetherflow.core.host.first_party import CORE
 from aetherflow.core.kernel.sequencing.plan import Plan, RunOptions
 from aetherflow.core.kernel.sequencing.results import RunSummary
 from aetherflow.core.kernel.state.ownership import RunLock
-from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.records import RunFacts
-from aetherflow.core.kernel.state.schema import empty_state
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.records.reading import empty_state, read
 from aetherflow.core.records.run_lock import run_lock
 from aetherflow.core.runtime.environment.settings import Settings, overrides_of
 from aetherflow.core.runtime.environment.snapshot import Snapshot, build_snapshot

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from core_history import OK, flow
 
-from aetherflow.core.kernel.state import reading
+from aetherflow.core.kernel.state import unusable
 from aetherflow.core.runtime import unreadable
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def test_a_registry_that_cannot_be_opened_since_the_disk_is_full(
         raise sqlite3.OperationalError("unable to open database file")
 
     monkeypatch.setattr(unreadable, "read_registry", full)
-    monkeypatch.setattr(reading, "os", _Os(statvfs=lambda _: os.statvfs_result((1, 1, 1, 0, 0, 1, 1, 1, 0, 255))))
+    monkeypatch.setattr(unusable, "os", _Os(statvfs=lambda _: os.statvfs_result((1, 1, 1, 0, 0, 1, 1, 1, 0, 255))))
     is_red(failed, failed.states / "engine/registry.sqlite", "disk full")
 
 

@@ -47,7 +47,7 @@ def check_state_file(path: Path, at: Location) -> list[Problem]:
     try:
         there = path.is_file()
     except OSError as error:
-        from aetherflow.core.kernel.state.reading import unreadable  # as in `_unusable`
+        from aetherflow.core.kernel.state.unusable import unreadable  # as in `_unusable`
 
         return [state_problem(unreadable(path, error), at)]
     if there and not os.access(path, os.R_OK | os.W_OK):
@@ -65,7 +65,8 @@ def check_state_file(path: Path, at: Location) -> list[Problem]:
 def _unusable(path: Path, at: Location) -> list[Problem]:
     import sqlite3  # a driver, too, which is imported only where there is a file
 
-    from aetherflow.core.kernel.state.reading import read_any, schema_of, unreadable
+    from aetherflow.core.kernel.state.unusable import schema_of, unreadable
+    from aetherflow.core.records.reading import read_any
 
     try:
         read_any(path, lambda db: schema_of(db, path))

@@ -10,7 +10,8 @@ from aetherflow.core.base.engine_files import LOCKS
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.base.owners import user_name
 from aetherflow.core.kernel.locks.schema import SCHEMA_VERSION as LOCKS_SCHEMA
-from aetherflow.core.kernel.state.reading import aside, newer, read_store, unreadable
+from aetherflow.core.kernel.state.unusable import aside, newer, unreadable
+from aetherflow.core.records.reading import read_store
 from aetherflow.core.runtime.notify.start import book_of
 from aetherflow.core.runtime.sending.book import SCHEMA_VERSION as BOOK_SCHEMA
 from aetherflow.core.runtime.sending.book import WHAT as BOOK

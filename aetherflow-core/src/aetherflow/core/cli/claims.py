@@ -99,7 +99,7 @@ def set_aside(claims: "list[PastClaim]") -> dict[tuple[str, str], str]:
 
     from aetherflow.core.base import durable
     from aetherflow.core.contracts.kinds.names import QUARANTINE_STEP
-    from aetherflow.core.kernel.state.reading import read
+    from aetherflow.core.records.reading import read
 
     found: dict[tuple[str, str], str] = {}
     runs = dict.fromkeys((each.state_path, each.flow_id, each.run_id) for each in claims if each.state == "final")

@@ -8,8 +8,8 @@ from typing import Any
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
-from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.records import registry
+from aetherflow.core.records.reading import read
 
 LAST = 30
 FlowPlace = tuple[str, str]

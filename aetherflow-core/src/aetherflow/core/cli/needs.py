@@ -18,9 +18,9 @@ from aetherflow.core.cli.notes import Key
 from aetherflow.core.cli.older_rows import older_rows
 from aetherflow.core.cli.refusing import RefusedReason
 from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson, NeedStatus
-from aetherflow.core.kernel.state.reading import unreadable
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.kernel.state.unusable import unreadable
 from aetherflow.core.records import registry
 from aetherflow.core.records.acts import Act, Verb, standing
 from aetherflow.core.records.family import lives

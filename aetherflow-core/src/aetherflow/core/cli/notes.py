@@ -8,9 +8,9 @@ from aetherflow.core.base import durable
 from aetherflow.core.cli.causes import cause_of
 from aetherflow.core.cli.how_far import how_far, progress_of
 from aetherflow.core.cli.waiting import Waits, waiting_here, waits_json
-from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.records.reading import read
 from aetherflow.core.records.trouble import trouble_of
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from aetherflow.core.base import durable
 from aetherflow.core.console.table import table
 from aetherflow.core.kernel.state.blobs import FileBlobs, TableBlobs, load_outputs
-from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.records.history import side_of
+from aetherflow.core.records.reading import read
 
 if TYPE_CHECKING:
     from aetherflow.core.records.history import PastRun, RunDetails

@@ -14,8 +14,8 @@ from aetherflow.core.cli.history_text import event_text, names_in, run_json
 from aetherflow.core.cli.notes import key_of, notes_of
 from aetherflow.core.cli.run_diff import diff_document, last_good
 from aetherflow.core.console.pages import made_here
-from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.records.reading import read
 
 if TYPE_CHECKING:
     from aetherflow.core.records.history import PastRun, PastStep, RunDetails

@@ -52,7 +52,7 @@ def in_server(path: Path, target: Path | None) -> UsageError:
 
     StateError if the server has to be asked and cannot be.
     """
-    from aetherflow.core.kernel.state.reading import unreadable
+    from aetherflow.core.kernel.state.unusable import unreadable
     from aetherflow.core.runtime.workspace.state_server import backend_at
 
     backend = backend_at(path)
@@ -102,9 +102,10 @@ def migrate_file(path: Path) -> tuple[int, int, Path | None]:
 
 
 def _migrate_in_server(path: Path) -> tuple[int, int, Path | None]:
-    from aetherflow.core.kernel.state.reading import read_store, unreadable
     from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
     from aetherflow.core.kernel.state.store import StateStore
+    from aetherflow.core.kernel.state.unusable import unreadable
+    from aetherflow.core.records.reading import read_store
 
     try:
         before = read_store(path, lambda db: db.schema_version())

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from aetherflow.core.base import durable
-from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.records.history import INTERVENTIONS, PastRun
+from aetherflow.core.records.reading import read
 
 _STARTS = f"""SELECT at, (SELECT b.at FROM journal b WHERE b.flow_id=j.flow_id AND b.run_id=j.run_id AND b.seq<j.seq
     AND b.event NOT IN {INTERVENTIONS} ORDER BY b.seq DESC LIMIT 1)

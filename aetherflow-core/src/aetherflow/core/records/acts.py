@@ -7,9 +7,9 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from aetherflow.core.base import durable
-from aetherflow.core.kernel.state.chain import amend, hold
 from aetherflow.core.kernel.state.sql import among, insert
 from aetherflow.core.kernel.state.unit import RunBegan, RunEvent, RunPart, Unit
+from aetherflow.core.records.amending import amend, hold
 
 
 class Verb(StrEnum):

@@ -20,11 +20,12 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError, UsageError
 from aetherflow.core.kernel.state.migration import prepare_schema
 from aetherflow.core.kernel.state.ownership import no_run
-from aetherflow.core.kernel.state.reading import of_newer_engine, require_schema
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 from aetherflow.core.kernel.state.store import BUSY_SECONDS, StateStore
+from aetherflow.core.kernel.state.unusable import of_newer_engine
 from aetherflow.core.records.history import side_of
+from aetherflow.core.records.reading import require_schema
 
 FORMAT = 1
 BLOB_NAME = re.compile(r"blobs/[A-Za-z_][A-Za-z0-9_-]{0,127}/[A-Za-z0-9][A-Za-z0-9._-]{0,127}/([0-9a-f]{64})")

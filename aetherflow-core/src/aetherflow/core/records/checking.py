@@ -10,11 +10,12 @@ from pathlib import Path
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.state.blobs import Blobs, FileBlobs, TableBlobs
-from aetherflow.core.kernel.state.ownership import live_runs
-from aetherflow.core.kernel.state.reading import read, read_any, read_store, schema_of, unreadable
 from aetherflow.core.kernel.state.schema import OF_SERVERS, TABLES
 from aetherflow.core.kernel.state.transitions import JOB, RUN, STEP
+from aetherflow.core.kernel.state.unusable import schema_of, unreadable
 from aetherflow.core.records.history import side_of
+from aetherflow.core.records.reading import read, read_any, read_store
+from aetherflow.core.records.run_lock import live_runs
 
 _TABLES = re.findall(r"CREATE TABLE (\w+)", TABLES + OF_SERVERS)
 DAMAGED = "the database is damaged"

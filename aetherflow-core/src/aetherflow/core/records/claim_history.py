@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from aetherflow.core.base import durable
 from aetherflow.core.kernel.state.member import Member
-from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.records.family import is_executed, lives
+from aetherflow.core.records.reading import read
 
 _QUERY = (
     "SELECT c.flow_id, c.namespace, c.key, c.run_id, c.value, c.job_id, c.step_id, c.item_key, c.state, c.identity, "

@@ -15,7 +15,6 @@ from aetherflow.core.base.claim_errors import ClaimBusyError
 from aetherflow.core.base.errors import RunBusyError
 from aetherflow.core.base.typed import typed_anywhere
 from aetherflow.core.contracts.handles import Claim
-from aetherflow.core.kernel.state.chain import amend, hold
 from aetherflow.core.kernel.state.member import Member
 from aetherflow.core.kernel.state.records import Artifact, StepKey
 from aetherflow.core.kernel.state.run_state import RunState
@@ -24,6 +23,7 @@ from aetherflow.core.kernel.state.step_state import mark_of
 from aetherflow.core.kernel.state.transitions import DONE_STEP, Status
 from aetherflow.core.kernel.state.unit import Unit
 from aetherflow.core.kernel.state.values import to_json
+from aetherflow.core.records.amending import amend, hold
 from aetherflow.core.records.claims_end import end_claims
 from aetherflow.core.records.family import Family, family_of, is_executed, lives
 from aetherflow.core.records.run_lock import held

@@ -1,6 +1,5 @@
 """How claims end: final with the outermost run, given back by a person, or lost to a run that took them over."""
 
-import json
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from functools import partial
@@ -8,15 +7,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aetherflow.core.base import durable
-from aetherflow.core.kernel.state.chain import amend, append, hold
+from aetherflow.core.kernel.state.chain import append
 from aetherflow.core.kernel.state.member import Member
-from aetherflow.core.kernel.state.reading import read
-from aetherflow.core.kernel.state.records import CLEANUP, StepKey
-from aetherflow.core.kernel.state.run_state import note_gone
+from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.state.sql import among
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.values import to_json
+from aetherflow.core.records.amending import amend, hold
 from aetherflow.core.records.family import Family, by_flow, families_of, holds_claims
+from aetherflow.core.records.folders import KeptFolder, release_folders
+from aetherflow.core.records.reading import read
 
 _FINAL = (
     "INSERT INTO ledger (flow_id, namespace, key, value, run_id, at) "
@@ -33,13 +33,6 @@ _LOST = (
 )
 
 
-_BEFORE = """WITH RECURSIVE before (flow_id, run_id) AS (
-    SELECT flow_id, taken_from FROM claims WHERE flow_id=? AND run_id=?
-    UNION SELECT c.flow_id, c.taken_from FROM before b JOIN claims c USING (flow_id, run_id))
-    SELECT run_id FROM before JOIN runs r USING (flow_id, run_id) WHERE r.status<>'RUNNING' AND NOT EXISTS
-    (SELECT 1 FROM claims c WHERE c.flow_id=r.flow_id AND c.run_id=r.run_id AND c.state='open')"""
-
-
 class LostClaim(NamedTuple):
     """A claim that its run does not have any more."""
 
@@ -50,15 +43,6 @@ class LostClaim(NamedTuple):
     key: str
     taken_by: str | None
     """None if a person gave it back."""
-
-
-class KeptFolder(NamedTuple):
-    """A folder that the cleanup of a run left for the sake of its open claims."""
-
-    state: str
-    flow_id: str
-    run_id: str
-    path: str
 
 
 def count_open(db: durable.Database, member: Member) -> int:
@@ -136,32 +120,6 @@ def lost_claims(db: durable.Database, outermost: Member, family: Family) -> list
         elif holds_claims(path):
             found += read(Path(path), partial(_lost, members, family))
     return found
-
-
-def release_folders(db: durable.Database, members: Iterable[Member]) -> list[KeptFolder]:
-    """Within a transaction, once claims of this file have become final: the folders that may go now, noted as gone.
-
-    Those of runs that these were taken from are among them.
-    """
-    query = "SELECT detail FROM journal WHERE flow_id=? AND run_id=? AND event='folders_kept'"
-    found = []
-    for member in dict.fromkeys(each for last in members for each in (last, *_taken_from(db, last))):
-        key = (member.flow_id, member.run_id)
-        texts = db.execute(query, key).fetchall()
-        for (text,) in texts:
-            kept = json.loads(text)
-            for folder in kept["folders"]:
-                note_gone(db, key, folder, f"{CLEANUP}{kept['policy']}")
-                found.append(KeptFolder(*member, folder))
-        if texts:
-            amend(db, *key)
-    return found
-
-
-def _taken_from(db: durable.Database, member: Member) -> list[Member]:
-    """The runs before it, at any remove, that have ended and have no open claim any more."""
-    rows = db.execute(_BEFORE, (member.flow_id, member.run_id))
-    return [Member(member.state, member.flow_id, run_id) for (run_id,) in rows]
 
 
 def _lost(members: Mapping[Member, StepKey | None], family: Family, db: durable.Database) -> list[LostClaim]:

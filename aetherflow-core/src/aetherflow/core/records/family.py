@@ -15,11 +15,13 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.state.member import Member
 from aetherflow.core.kernel.state.ownership import is_live
-from aetherflow.core.kernel.state.reading import read, read_store, unreadable
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 from aetherflow.core.kernel.state.sql import among
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.kernel.state.unit import Unit
+from aetherflow.core.kernel.state.unusable import unreadable
+from aetherflow.core.records.reading import read, read_store
 
 T = TypeVar("T")
 _FLOWS_STARTED = "SELECT run_id, detail FROM journal WHERE event='flow_started' AND flow_id=? AND run_id"
@@ -64,6 +66,13 @@ def holds_claims(state: str) -> bool:
     """Whether there is such a state file, and not one that only older versions have written."""
     path = Path(state)
     return durable.is_there(path) and _read(path, lambda db: db.schema_version()) >= SCHEMA_VERSION
+
+
+def flow_started(unit: Unit, key: StepKey, flow_id: str, run_id: str, state_path: str) -> None:
+    """Record that a step starts a run of another flow, before that run is recorded anywhere."""
+    with unit.transaction("flow started"):
+        named = {"job": key.job, "step": key.step, "item": key.item or None}
+        unit.journal("flow_started", **named, flow=flow_id, run=run_id, state=state_path)
 
 
 def has_started_runs(db: durable.Database, member: Member) -> bool:

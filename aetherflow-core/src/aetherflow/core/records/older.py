@@ -17,7 +17,7 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.errors import OlderStateError
 from aetherflow.core.base.times import iso
 from aetherflow.core.base.typed import typed_here
-from aetherflow.core.kernel.state.reading import read
+from aetherflow.core.records.reading import read
 from aetherflow.core.records.registry_chain import NEWEST, ask_state, comparable
 from aetherflow.core.records.registry_file import Registered, read_registry
 

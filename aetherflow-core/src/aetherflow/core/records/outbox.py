@@ -9,12 +9,12 @@ from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from aetherflow.core.base import durable
-from aetherflow.core.kernel.state.chain import amend, hold
 from aetherflow.core.kernel.state.member import Member
 from aetherflow.core.kernel.state.sql import insert
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.state.unit import RunBegan, RunEnded, RunEvent, RunPart, Unit
 from aetherflow.core.kernel.state.values import to_json
+from aetherflow.core.records.amending import amend, hold
 from aetherflow.core.records.registry_file import subject_of
 
 RECOVERED, STARTED, SUCCEEDED = "recovered", "started", "succeeded"

@@ -15,17 +15,18 @@ from pathlib import Path
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import RunBusyError, StateError
-from aetherflow.core.kernel.state.chain import add_heads, append, ledger_marks
+from aetherflow.core.kernel.state.chain import add_heads, append, ledger_mark
 from aetherflow.core.kernel.state.member import Member
-from aetherflow.core.kernel.state.ownership import RunLock, live_runs
-from aetherflow.core.kernel.state.reading import read
+from aetherflow.core.kernel.state.ownership import RunLock
 from aetherflow.core.kernel.state.sql import among, keys_from
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.state.values import to_json
 from aetherflow.core.records.claims_end import claiming, open_among
 from aetherflow.core.records.history import BY_START, NEWEST_FIRST, PastRun, past_runs
+from aetherflow.core.records.reading import read
 from aetherflow.core.records.run_lease import owned_for_now
+from aetherflow.core.records.run_lock import live_runs
 
 FINISHED = frozenset({Status.SUCCESS, Status.FAILED})
 """Runs that ended by themselves; the others wait for somebody to go on with them."""
@@ -230,3 +231,13 @@ def _remove_definitions(store: StateStore) -> int:
             return 0
         query = "SELECT def_hash FROM job_runs UNION SELECT def_hash FROM step_runs"
         return store.connection.execute(f"DELETE FROM definitions WHERE hash NOT IN ({query})").rowcount  # noqa: S608 ours
+
+
+def ledger_marks(db: durable.Database, flow_id: str, run_ids: Iterable[str]) -> dict[str, dict[str, dict[str, str]]]:
+    """What stands in the ledgers from some runs of a flow: by run and ledger, the marks of its keys."""
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    query = "SELECT run_id, namespace, key, value, at FROM ledger WHERE flow_id=? AND run_id"
+    for these, values in among(run_ids, flow_id):
+        for run_id, namespace, key, value, at in db.execute(f"{query} {these} ORDER BY namespace, key", values):
+            found.setdefault(run_id, {}).setdefault(namespace, {})[key] = ledger_mark(value, at)
+    return found

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aetherflow.core.base import durable
-from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.sql import among
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.records.history import PastRun
+from aetherflow.core.records.reading import read
 
 
 def open_questions(run: PastRun) -> list[str]:

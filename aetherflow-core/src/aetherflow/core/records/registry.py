@@ -23,10 +23,11 @@ from typing import TypeVar, cast
 from aetherflow.core.base import durable
 from aetherflow.core.base.engine_files import REGISTRY
 from aetherflow.core.base.errors import OlderStateError
-from aetherflow.core.kernel.state.reading import DAMAGE, read_any
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 from aetherflow.core.kernel.state.sql import among
+from aetherflow.core.kernel.state.unusable import DAMAGE
+from aetherflow.core.records.reading import read_any
 from aetherflow.core.records.registry_chain import Sealed, add_root_heads, agrees, comparable
 from aetherflow.core.records.registry_file import (
     KnownFlow,

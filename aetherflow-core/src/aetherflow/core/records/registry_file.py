@@ -12,9 +12,10 @@ from typing import Any, NamedTuple, TypeVar, cast
 from aetherflow.core.base import durable
 from aetherflow.core.base.engine_files import ENGINE, REGISTRY
 from aetherflow.core.base.errors import StateError
-from aetherflow.core.kernel.state.reading import HEADER, read_store, unreadable
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION as STATE_SCHEMA
+from aetherflow.core.kernel.state.unusable import unreadable
+from aetherflow.core.records.reading import HEADER, read_store
 from aetherflow.core.records.registry_tables import MIGRATIONS, SCHEMA_VERSION, TABLES
 
 T = TypeVar("T")

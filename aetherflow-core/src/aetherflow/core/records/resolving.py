@@ -12,8 +12,9 @@ from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.state.unit import Unit
 from aetherflow.core.records.acts import Act, Verb, acts_of, record_act, standing
-from aetherflow.core.records.claims_end import KeptFolder, count_open, end_claims, end_elsewhere, release_folders
+from aetherflow.core.records.claims_end import count_open, end_claims, end_elsewhere
 from aetherflow.core.records.family import family_of, lives
+from aetherflow.core.records.folders import KeptFolder, release_folders
 from aetherflow.core.records.run_lock import held
 
 Answer = Literal["done", "abandoned"]

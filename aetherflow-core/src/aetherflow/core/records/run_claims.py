@@ -12,16 +12,15 @@ from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.unit import RunEnded, RunEvent, RunPart, StepDiscarded, StepEnded, Unit
 from aetherflow.core.records.claims import Claims
 from aetherflow.core.records.claims_end import (
-    KeptFolder,
     LostClaim,
     count_open,
     end_claims,
     end_elsewhere,
     has_claims,
     lost_claims,
-    release_folders,
 )
 from aetherflow.core.records.family import Family, family_of, has_started_runs
+from aetherflow.core.records.folders import KeptFolder, release_folders
 from aetherflow.core.records.step_claims import StepClaims, told_of
 
 
@@ -87,12 +86,6 @@ class RunClaims(RunPart):
             with unit.transaction("claims of inner runs"):  # not for one that is not ours any more
                 _refuse_lost(unit, self._family)
             self.end.final, self.end.released = end_elsewhere(unit.member, self._family, "final")
-
-
-def keep_folders(unit: Unit, folders: Iterable[str], policy: str) -> None:
-    """Note that the cleanup leaves folders for open claims, to be removed when these are final."""
-    with unit.transaction("folders kept"):
-        unit.journal("folders_kept", folders=list(folders), policy=policy)
 
 
 def lost_claims_of(unit: Unit) -> list[LostClaim]:

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 from aetherflow.core.base import durable
 from aetherflow.core.kernel.state.member import Member
-from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.sql import among
 from aetherflow.core.records.acts import Act, acts_of
 from aetherflow.core.records.history import PastRun, past_runs
 from aetherflow.core.records.questions import questions
+from aetherflow.core.records.reading import read
 
 _JOBS = """SELECT run_id, job_id, error, error_code FROM job_runs
     WHERE status IN ('UNKNOWN', 'FAILED', 'INTERRUPTED', 'RUNNING') AND flow_id=? AND run_id"""

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from aetherflow.core.base import durable
 from aetherflow.core.kernel.state.ownership import is_live
-from aetherflow.core.kernel.state.reading import read_store, unreadable
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.kernel.state.unusable import unreadable
+from aetherflow.core.records.reading import read_store
 
 _RECORDED = (
     "coalesce((SELECT max(seq) FROM journal j WHERE j.flow_id={0}.flow_id AND j.run_id={0}.run_id "

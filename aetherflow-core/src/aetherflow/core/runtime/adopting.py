@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 from aetherflow.core.base import durable
 from aetherflow.core.kernel.state.chain import add_head, digest_of
-from aetherflow.core.kernel.state.reading import read_store
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.sql import insert, update
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.values import to_json
 from aetherflow.core.records.older import ACCEPTED, LOST, KnownEnd, is_older, last_ends
+from aetherflow.core.records.reading import read_store
 from aetherflow.core.records.registry_chain import Sealed, add_root_heads
 from aetherflow.core.records.registry_file import Registered, add_runs, change_after, changing, runs_in
 

@@ -18,12 +18,13 @@ from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.records.acts import RunActs
 from aetherflow.core.records.claims import Claims
+from aetherflow.core.records.folders import keep_folders, mark_removed
 from aetherflow.core.records.heartbeat import Heartbeat
 from aetherflow.core.records.outbox import STARTED, NotificationRows
 from aetherflow.core.records.registry import register
 from aetherflow.core.records.registry_chain import Sealed
 from aetherflow.core.records.registry_file import Registered, subject_of
-from aetherflow.core.records.run_claims import RunClaims, keep_folders
+from aetherflow.core.records.run_claims import RunClaims
 from aetherflow.core.records.run_lock import lease_of
 from aetherflow.core.runtime.logs.events import Events
 from aetherflow.core.runtime.logs.latest_progress import LatestProgress
@@ -184,7 +185,7 @@ class Phases:
         jobs = [job for job in jobs if job not in kept]
         doomed = self._workspace.removable(jobs)
         if recorded and doomed:
-            self._opened.state.mark_removed(map(str, doomed), f"{CLEANUP}{policy}")
+            mark_removed(self._opened.state.unit, map(str, doomed), f"{CLEANUP}{policy}")
         self._workspace.cleanup(jobs)
         for item in self._artifacts_in(doomed):
             item.removed = item.removed or policy

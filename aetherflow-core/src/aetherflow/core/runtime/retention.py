@@ -17,18 +17,18 @@ from typing import NamedTuple
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import RunBusyError, StateError
 from aetherflow.core.base.said import ReasonCode
-from aetherflow.core.kernel.state.chain import amend
 from aetherflow.core.kernel.state.member import Member
-from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.records import CLEANUP
-from aetherflow.core.kernel.state.run_state import note_gone
 from aetherflow.core.kernel.state.sql import among
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.records import registry
+from aetherflow.core.records.amending import amend
+from aetherflow.core.records.folders import note_gone
 from aetherflow.core.records.history import PastRun, circumstances, latest_run, list_runs
 from aetherflow.core.records.overview import overview
 from aetherflow.core.records.pruning import Freed, claiming_among, held_here, oldest_runs
+from aetherflow.core.records.reading import read
 from aetherflow.core.records.registry_file import Registered
 from aetherflow.core.records.run_lock import held
 from aetherflow.core.records.trouble import trouble_of

@@ -26,6 +26,7 @@ from aetherflow.core.kernel.sequencing.stopping import Control
 from aetherflow.core.kernel.sequencing.worker import RunThreadCall
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
+from aetherflow.core.records.family import flow_started
 from aetherflow.core.runtime.context.services import FlowCall
 from aetherflow.core.runtime.environment.inner import MAX_DEPTH, TOO_DEEP, TOO_DEEP_FIX, snapshot_for
 from aetherflow.core.runtime.environment.snapshot import Snapshot
@@ -114,7 +115,7 @@ class FlowCalls:
         if attempt.side_by_side:
             return self._call_in_process(attempt, wanted, file)
         flow = self._prepare(wanted.flow, file)
-        self._state.flow_started(attempt.key, flow.flow_id, wanted.run_id, str(flow.state_path))
+        flow_started(self._state.unit, attempt.key, flow.flow_id, wanted.run_id, str(flow.state_path))
         outer = OuterRun(
             run=self._run,
             outermost=self._state.outermost.text,
@@ -161,7 +162,7 @@ class FlowCalls:
         env = {**ambient, **processes.of_step(attempt.idem_key)}
 
         def start() -> ChildProcess:
-            self._state.flow_started(attempt.key, flow.flow_id, wanted.run_id, str(flow.state_path))
+            flow_started(self._state.unit, attempt.key, flow.flow_id, wanted.run_id, str(flow.state_path))
             return processes.start(ChildRun.argv(wanted.run_id), cwd=Path.cwd(), env=env, stdin=subprocess.PIPE)
 
         # by the thread of the run: it alone writes to the state, and starts no process after a stop

@@ -10,7 +10,8 @@ from pathlib import Path
 from aetherflow.core.base import durable
 from aetherflow.core.base.engine_files import REGISTRY, STORES, engine_folder
 from aetherflow.core.base.errors import StateError
-from aetherflow.core.kernel.state.reading import DAMAGE, HEADER, newer, read_store, schema_of, unreadable
+from aetherflow.core.kernel.state.unusable import DAMAGE, newer, schema_of, unreadable
+from aetherflow.core.records.reading import HEADER, read_store
 from aetherflow.core.records.registry_file import read_registry
 from aetherflow.core.records.registry_tables import SCHEMA_VERSION
 from aetherflow.core.runtime.workspace.places import default_state_root

@@ -10,6 +10,7 @@ from aetherflow.core.base.errors import LostOwnershipError, StateError
 from aetherflow.core.base.said import code_of
 from aetherflow.core.kernel.state.records import Intervention, StepKey
 from aetherflow.core.kernel.state.transitions import JOB, RUN, Status
+from aetherflow.core.records.folders import mark_removed
 from aetherflow.core.testing.state_base import FLOW, FROZEN, KEY, RUN_ID, WHY, end, start
 from aetherflow.core.testing.state_records import StateRecordsSuite
 from aetherflow.core.testing.state_steps import StepStateSuite
@@ -86,7 +87,7 @@ class StateBackendSuite(StepStateSuite, StateRecordsSuite):
             lambda: old.start_job("late", ""),
             lambda: old.finish_job("job", Status.SUCCESS),
             lambda: old.finish(Status.SUCCESS),
-            lambda: old.mark_removed(["x"], "late"),
+            lambda: mark_removed(old.unit, ["x"], "late"),
         ]
         for change in late:
             with pytest.raises(LostOwnershipError):

@@ -8,6 +8,7 @@ import pytest
 from aetherflow.core.base.errors import OutputError, StateError
 from aetherflow.core.kernel.state.records import Artifact, StepKey
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.records.folders import mark_removed
 from aetherflow.core.testing.state_base import FLOW, KEY, WHY, StateBase, end, start
 
 
@@ -101,7 +102,7 @@ class StepStateSuite(StateBase):
         taker = StepKey("job", "taker")
         run.steps.finish(KEY, end(artifacts=artifacts), start(taker))
         run.steps.finish(taker, end(consumed={"/d/b"}))
-        run.mark_removed(["/d"], "cleanup on_success")
+        mark_removed(run.unit, ["/d"], "cleanup on_success")
         found = [(each.path, each.size, each.gone_by) for each in self.look(store).steps.artifacts("job")]
         removed = [("/d/b", 3, "job.taker"), ("/d/c", 3, "cleanup on_success")]
         assert found == [("/a", 3, None), *removed, ("/dx", 3, None)]

@@ -14,10 +14,10 @@ from core_clock import ahead
 from aetherflow.core.base import durable
 from aetherflow.core.base.durable import failpoint
 from aetherflow.core.kernel.state import sql
-from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.unit import Unit
 from aetherflow.core.records import outbox
+from aetherflow.core.records.reading import read
 from aetherflow.core.records.registry_file import empty_registry
 from aetherflow.core.runtime.notify import deliver
 from aetherflow.core.runtime.notify.start import SendRequest

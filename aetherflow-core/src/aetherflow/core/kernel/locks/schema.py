@@ -11,7 +11,7 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.locks.alive import living_files
 from aetherflow.core.kernel.locks.clock import Clock
-from aetherflow.core.kernel.state.reading import newer
+from aetherflow.core.kernel.state.unusable import newer
 
 SCHEMA_VERSION = 2
 

@@ -21,7 +21,7 @@ from aetherflow.core.kernel.locks.records import Holder, LostReason, Owner, Wait
 from aetherflow.core.kernel.locks.renewal import RENEWALS_PER_TTL, Renewal
 from aetherflow.core.kernel.locks.schema import prepare_schema
 from aetherflow.core.kernel.locks.table import Busy, LockTable, forget
-from aetherflow.core.kernel.state.reading import unreadable
+from aetherflow.core.kernel.state.unusable import unreadable
 
 T = TypeVar("T")
 BUSY_SECONDS = 30.0

@@ -21,7 +21,7 @@ from collections.abc import Iterable
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.json_text import text_encoder
-from aetherflow.core.kernel.state.sql import among, insert_many
+from aetherflow.core.kernel.state.sql import insert_many
 
 _FACTS = """
 runs generation status reason engine_version flow_path fingerprint params slot run_date data_date actor host pid trigger
@@ -61,16 +61,6 @@ def ledger_mark(value: str, at: int) -> str:
     return digest_of((at, value))[:32]
 
 
-def ledger_marks(db: durable.Database, flow_id: str, run_ids: Iterable[str]) -> dict[str, dict[str, dict[str, str]]]:
-    """What stands in the ledgers from some runs of a flow: by run and ledger, the marks of its keys."""
-    found: dict[str, dict[str, dict[str, str]]] = {}
-    query = "SELECT run_id, namespace, key, value, at FROM ledger WHERE flow_id=? AND run_id"
-    for these, values in among(run_ids, flow_id):
-        for run_id, namespace, key, value, at in db.execute(f"{query} {these} ORDER BY namespace, key", values):
-            found.setdefault(run_id, {}).setdefault(namespace, {})[key] = ledger_mark(value, at)
-    return found
-
-
 def facts_of(db: durable.Database, flow_id: str, run_id: str) -> str:
     """The sha256 of all rows of a run, each a line: the JSON list of its table and its columns, as in `FACTS`."""
     found = hashlib.sha256()
@@ -98,20 +88,6 @@ def tail_of(db: durable.Database, flow_id: str, run_id: str) -> str:
     """The chain of the last entry of a run; "" if there is none, or it was written before there were chains."""
     row = db.execute(_TAIL, (flow_id, run_id)).fetchone()
     return row[0] or "" if row else ""
-
-
-def hold(db: durable.Database, flow_id: str, run_id: str) -> None:
-    """Within a transaction, before it changes a run that another process may own: no other one does it meanwhile."""
-    db.await_turn("heads")
-    db.execute(f"SELECT generation FROM runs WHERE {_RUN}{db.row_lock}", (flow_id, run_id))  # noqa: S608 names are ours
-
-
-def amend(db: durable.Database, flow_id: str, run_id: str) -> None:
-    """Within a transaction, after `hold`: what a run that had ended is now is chained; nothing for one that goes on."""
-    query = f"""SELECT 1 FROM runs LEFT JOIN heads USING (flow_id, run_id) WHERE {_RUN}
-        AND (heads.generation=runs.generation OR (heads.seq IS NULL AND status<>'RUNNING')) LIMIT 1"""  # noqa: S608 ours
-    if db.execute(query, (flow_id, run_id)).fetchone() is not None:
-        seal(db, flow_id, run_id, "amended")
 
 
 def seal(db: durable.Database, flow_id: str, run_id: str, event: str) -> str:

@@ -6,9 +6,9 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.state.chain import add_head, digest_of
 from aetherflow.core.kernel.state.ownership import held_runs, runs_elsewhere
-from aetherflow.core.kernel.state.reading import schema_of
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.schema import ADDED_IN_3, SCHEMA_VERSION, TABLES
+from aetherflow.core.kernel.state.unusable import schema_of
 
 _CODES_OF_1_0 = """
 UPDATE runs SET reason_code='partial' WHERE status='SUCCESS' AND reason LIKE 'without %';

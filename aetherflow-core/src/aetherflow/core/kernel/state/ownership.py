@@ -35,13 +35,6 @@ def is_live(state_path: Path, flow_id: str, run_id: str, host: str, heartbeat_at
     return _beats_elsewhere(host, heartbeat_at, now)
 
 
-def live_runs(db: durable.Database, state_path: Path) -> list[str]:
-    """`flow/run` of each run that a process is executing."""
-    now = db.now_ms()
-    rows = db.execute(_RUNNING, (Status.RUNNING,)).fetchall()
-    return [f"{flow}/{run}" for flow, run, host, beat in rows if is_live(state_path, flow, run, host, beat, now)]
-
-
 def held_runs(state_path: Path) -> list[str]:
     """`flow/run` of each run whose lock a process of this host holds, whether the run has begun or not."""
     locks = sorted(durable.side_folder(state_path).glob("runs/*/*.lock"))

@@ -1,13 +1,12 @@
 """One run in a state file: the transitions of the run and its jobs, each in one transaction."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from aetherflow.core.base import durable
 from aetherflow.core.base.said import Reason, code_of, read_reason, said
 from aetherflow.core.kernel.state.blobs import dump_outputs, load_outputs
-from aetherflow.core.kernel.state.chain import hold, seal
+from aetherflow.core.kernel.state.chain import seal
 from aetherflow.core.kernel.state.member import Member
 from aetherflow.core.kernel.state.reasons import StateReason, reason_columns
 from aetherflow.core.kernel.state.records import Frozen, Intervention, JobRecord, RunFacts, StepKey
@@ -115,18 +114,6 @@ class RunState:
         query = "SELECT finished_at, reason_code FROM runs WHERE flow_id=? AND run_id=?"
         row = self.unit.db.execute(query, tuple(self.unit.key.values())).fetchone()
         return row[0], row[1]
-
-    def flow_started(self, key: StepKey, flow_id: str, run_id: str, state_path: str) -> None:
-        """Record that a step starts a run of another flow, before that run is recorded anywhere."""
-        with self.unit.transaction("flow started"):
-            named = {"job": key.job, "step": key.step, "item": key.item or None}
-            self.unit.journal("flow_started", **named, flow=flow_id, run=run_id, state=state_path)
-
-    def mark_removed(self, folders: Iterable[str], by: str) -> None:
-        """Record that the cleanup removes folders, with all artifacts in them; called before it does."""
-        with self.unit.transaction("artifacts removed"):
-            for folder in folders:
-                note_gone(self.unit.db, (self.unit.flow_id, self.unit.run_id), folder, by)
 
     def definition(self, def_hash: str) -> str | None:
         """The text of a definition by its hash; None if it is not stored."""
@@ -246,13 +233,3 @@ class RunState:
             return
         update(self.unit.db, "job_runs", {"def_hash": def_hash}, {**self.unit.key, "job_id": key.job})
         self._jobs[key.job] = self._jobs[key.job]._replace(def_hash=def_hash)
-
-
-def note_gone(db: durable.Database, run: tuple[str, str], folder: str, by: str) -> None:
-    """Within a transaction, before a folder is removed: the artifacts of a run in it are gone, and by what.
-
-    The caller chains what the run is then.
-    """
-    hold(db, *run)
-    gone = "UPDATE artifacts SET gone_by=? WHERE flow_id=? AND run_id=? AND gone_by IS NULL AND substr(path, 1, ?)=?"
-    db.execute(gone, (by, *run, len(folder) + 1, f"{folder}/"))

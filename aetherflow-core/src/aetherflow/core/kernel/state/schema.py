@@ -19,8 +19,6 @@ Not written yet:
 - `error_code` of runs and attempts: the code of the error beside its words.
 """
 
-from aetherflow.core.base import durable
-
 SCHEMA_VERSION = 3
 DEF_VERSION = 2
 """The current form of step definitions (`step_runs.def_version`).
@@ -115,10 +113,3 @@ CREATE TABLE owners (
 ) WITHOUT ROWID, STRICT;
 """
 """What is in files beside a state file: large outputs; and the leases of the runs that processes execute."""
-
-
-def empty_state() -> durable.Database:
-    """An empty state in memory, for a state file that does not exist."""
-    connection = durable.memory_database()
-    durable.execute_all(connection, TABLES, SCHEMA_VERSION)
-    return connection

@@ -8,10 +8,10 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.said import read_reason
 from aetherflow.core.kernel.state.blobs import Blobs, FileBlobs, TableBlobs
 from aetherflow.core.kernel.state.migration import prepare_schema
-from aetherflow.core.kernel.state.reading import unreadable
 from aetherflow.core.kernel.state.records import Frozen, RunRecord
 from aetherflow.core.kernel.state.schema import OF_SERVERS, TABLES
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.kernel.state.unusable import unreadable
 
 BUSY_SECONDS = 30.0
 

@@ -8,9 +8,9 @@ from typing import Any
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import OutputError, StateError
 from aetherflow.core.kernel.state.blobs import load_outputs
-from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.records.history import PastRun
+from aetherflow.core.records.reading import read
 
 _STEPS = """SELECT job_id, step_id, item_key, attempt, status, def_hash, outputs, blob, plugin, error, started_at,
     finished_at FROM step_runs WHERE flow_id=? AND run_id=? AND status<>'DISCARDED'

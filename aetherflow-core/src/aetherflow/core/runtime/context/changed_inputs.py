@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aetherflow.core.base import durable
-from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.records.history import PastRun
+from aetherflow.core.records.reading import read
 from aetherflow.core.runtime.context.files_read import content_hash
 
 _DONE = """SELECT job_id, step_id, item_key, attempt, effect, started_at FROM step_runs WHERE flow_id=? AND run_id=?

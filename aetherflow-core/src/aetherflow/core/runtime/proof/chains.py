@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from aetherflow.core.base import durable
 from aetherflow.core.kernel.state.chain import digest_of, facts_of, ledger_mark
-from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.records.checking import StateFinding
 from aetherflow.core.records.older import ACCEPTED
+from aetherflow.core.records.reading import read
 
 _ChainKey = tuple[str, str]
 LedgerKey = tuple[str, str, str]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from aetherflow.core.base import durable
 from aetherflow.core.base.times import iso
 from aetherflow.core.kernel.state.chain import digest_of, facts_of
-from aetherflow.core.kernel.state.reading import read
+from aetherflow.core.records.reading import read
 from aetherflow.core.runtime.proof.chains import check_chain, heads_of
 from aetherflow.core.runtime.proof.roots import check_against_registry, read_root_heads
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
-from aetherflow.core.kernel.state.chain import add_head, append, digest_of, facts_of, ledger_marks, seal, tail_of
+from aetherflow.core.kernel.state.chain import add_head, append, digest_of, facts_of, seal, tail_of
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.state.values import to_json
+from aetherflow.core.records.pruning import ledger_marks
 from aetherflow.core.runtime.proof.chains import broken_places
 
 KEPT = "ledger_kept"

@@ -9,9 +9,9 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.actor import hostname
 from aetherflow.core.base.engine_files import REGISTRY
 from aetherflow.core.kernel.state.chain import digest_of
-from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.records.checking import StateFinding
 from aetherflow.core.records.history import side_of
+from aetherflow.core.records.reading import read
 from aetherflow.core.records.registry_file import read_registry
 from aetherflow.core.runtime.logs.log_hash import log_hash
 from aetherflow.core.runtime.proof.chains import heads_of

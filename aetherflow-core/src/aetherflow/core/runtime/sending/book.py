@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.contracts.notification import Notification
-from aetherflow.core.kernel.state.reading import newer, read_store, unreadable
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.sql import insert, put
+from aetherflow.core.kernel.state.unusable import newer, unreadable
 from aetherflow.core.records.outbox import RECOVERED, STARTED, SUCCEEDED
+from aetherflow.core.records.reading import read_store
 from aetherflow.core.runtime.notify.deliver import Delivery
 from aetherflow.core.runtime.notify.start import book_of
 from aetherflow.core.runtime.sending.ledgers import LedgerSource

@@ -9,8 +9,8 @@ from typing import Any
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
-from aetherflow.core.kernel.state.reading import read_store
 from aetherflow.core.kernel.state.sql import insert, insert_numbered, update
+from aetherflow.core.records.reading import read_store
 from aetherflow.core.records.refused import Refused
 from aetherflow.core.records.registry_file import changing, read_registry
 from aetherflow.core.runtime.notify.start import book_of

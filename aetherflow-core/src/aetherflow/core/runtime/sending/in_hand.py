@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from aetherflow.core.base.errors import AetherflowError
 from aetherflow.core.contracts.notification import Notification
-from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.records import registry
 from aetherflow.core.records.acts import Act, Verb, acts_of, standing
+from aetherflow.core.records.reading import read
 from aetherflow.core.records.refused import open_refusals
 from aetherflow.core.runtime.sending.book import Book
 from aetherflow.core.runtime.sending.ledgers import Ledgers

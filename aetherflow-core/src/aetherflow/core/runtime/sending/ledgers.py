@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.times import iso
-from aetherflow.core.kernel.state.reading import read_store
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.records.outbox import RECOVERED, mark_taken
+from aetherflow.core.records.reading import read_store
 
 SCHEMA = 3
 BUSY_SECONDS = 10.0

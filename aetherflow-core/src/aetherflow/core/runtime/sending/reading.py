@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import AetherflowError
-from aetherflow.core.kernel.state.reading import read
+from aetherflow.core.records.reading import read
 from aetherflow.core.records.registry import known_flows
 from aetherflow.core.records.registry_file import read_registry
 from aetherflow.core.runtime.environment.project_file import find_project

@@ -20,8 +20,8 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.engine_files import LOCKS
 from aetherflow.core.base.errors import AetherflowError, LockBusyError
 from aetherflow.core.base.times import iso
-from aetherflow.core.kernel.state.reading import unreadable
 from aetherflow.core.kernel.state.records import now_ms
+from aetherflow.core.kernel.state.unusable import unreadable
 from aetherflow.core.records.registry import known_flows
 from aetherflow.core.runtime.notify.start import SendRequest, book_of
 from aetherflow.core.runtime.sending.book import WHAT, Book, from_ms, to_ms

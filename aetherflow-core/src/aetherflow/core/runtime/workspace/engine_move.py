@@ -22,7 +22,8 @@ from aetherflow.core.base.owners import require_own
 from aetherflow.core.kernel.locks.alive import living_files
 from aetherflow.core.kernel.locks.records import Owner
 from aetherflow.core.kernel.locks.store import LockStore
-from aetherflow.core.kernel.state.reading import DAMAGE, read_any
+from aetherflow.core.kernel.state.unusable import DAMAGE
+from aetherflow.core.records.reading import read_any
 from aetherflow.core.records.registry import known_flows
 from aetherflow.core.runtime.workspace.places import BUNDLES, KNOWN_SCHEDULES, MOVING, SENDER, SERVERS, schedule_note
 
