@@ -1,7 +1,6 @@
 """Checking a state: the database, the consistency of its rows and, with `read_data`, stored outputs and files."""
 
 import hashlib
-import re
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from aetherflow.core.records.history import side_of
 from aetherflow.core.records.reading import read, read_any, read_store
 from aetherflow.core.records.run_lock import live_runs
 
-_TABLES = re.findall(r"CREATE TABLE (\w+)", TABLES + OF_SERVERS)
+_TABLES = [table.name for table in TABLES + OF_SERVERS]
 DAMAGED = "the database is damaged"
 _BLOBS = (
     "SELECT flow_id, run_id, blob, 'outputs of job ' || job_id FROM job_runs WHERE blob IS NOT NULL UNION ALL "

@@ -18,6 +18,7 @@ from aetherflow.core.base.errors import RunBusyError, StateError
 from aetherflow.core.kernel.state.chain import add_heads, append, ledger_mark
 from aetherflow.core.kernel.state.member import Member
 from aetherflow.core.kernel.state.ownership import RunLock
+from aetherflow.core.kernel.state.schema import TABLES
 from aetherflow.core.kernel.state.sql import among, keys_from
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
@@ -32,7 +33,7 @@ FINISHED = frozenset({Status.SUCCESS, Status.FAILED})
 """Runs that ended by themselves; the others wait for somebody to go on with them."""
 PAGE = 200
 """Runs that are looked at, and deleted in one transaction with their locks held, at once."""
-TABLES = ("journal", "artifacts", "claims", "acts", "outbox", "step_runs", "job_runs", "runs")
+_OF_RUNS = [table.name for table in reversed(TABLES) if table.of_run]
 
 _NEVER = 1 << 62
 _FOLLOWING = f"""SELECT run_id FROM runs {BY_START} WHERE flow_id=? AND started_at>=? AND started_at<=? AND started_at<?
@@ -184,7 +185,7 @@ def _delete(store: StateStore, flow_id: str, runs: Mapping[str, int]) -> int:
         ranges = [keys_from(f"{flow_id}/{run_id}/", "name") for run_id in runs]
         names, bounds = " OR ".join(names for names, _ in ranges), [bound for _, both in ranges for bound in both]
         done.append(db.execute(f"DELETE FROM blobs WHERE {names}", bounds))  # noqa: S608 names are ours
-    for table in TABLES:
+    for table in _OF_RUNS:
         for these, values in among(runs, flow_id):
             done.append(db.execute(f"DELETE FROM {table} WHERE flow_id=? AND run_id {these}", values))  # noqa: S608
     heads = dict.fromkeys(runs, "")

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
-from aetherflow.core.kernel.state.schema import SCHEMA_VERSION, TABLES
+from aetherflow.core.kernel.state.schema import SCHEMA_VERSION, TABLES, statements_of
 from aetherflow.core.kernel.state.unusable import schema_of, unreadable
 
 T = TypeVar("T")
@@ -78,7 +78,7 @@ def require_schema(db: durable.Database, path: Path, wanted: int) -> None:
 def empty_state() -> durable.Database:
     """An empty state in memory, for a state file that does not exist."""
     connection = durable.memory_database()
-    durable.execute_all(connection, TABLES, SCHEMA_VERSION)
+    durable.execute_all(connection, statements_of(*TABLES), SCHEMA_VERSION)
     return connection
 
 

@@ -8,12 +8,10 @@ chain is made again. Nothing of the source changes, but that an older file is mi
 import hashlib
 import json
 import os
-import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +21,7 @@ from aetherflow.core.base.errors import RunBusyError, StateError, UsageError
 from aetherflow.core.kernel.locks.store import BUSY_SECONDS
 from aetherflow.core.kernel.locks.store import LockStore as Locks
 from aetherflow.core.kernel.state.ownership import held_runs
-from aetherflow.core.kernel.state.schema import TABLES
+from aetherflow.core.kernel.state.schema import LEDGER, TABLES
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.values import to_json
 from aetherflow.core.records.reading import read_any
@@ -33,20 +31,8 @@ from aetherflow.core.runtime.adopting import adopt
 from aetherflow.core.runtime.proof.rechaining import KEPT, begin_chain, chained_anew, require_chain, seal_copied
 from aetherflow.core.runtime.workspace.engine_files import make_engine_folder
 
-_OF_RUNS = {
-    "runs": "run_id",
-    "job_runs": "job_id",
-    "step_runs": "job_id, step_id, item_key, attempt",
-    "artifacts": "path",
-    "journal": "seq",
-    "claims": "namespace, key",
-    "acts": "id",
-}
-"""Tables whose rows belong to one run, and the order in which they are copied and compared."""
-_NUMBERED = {"journal": "seq", "acts": "id", "outbox": "seq"}
-"""The column that counts the rows of one store."""
-_SHARED = {"ledger": "flow_id, namespace, key", "definitions": "hash", "outbox": "id"}
-"""Tables whose rows outlive runs, or belong to several, and their keys."""
+_OF_RUNS = [table for table in TABLES if table.of_run and not table.merged_by]
+_SHARED = [table for table in TABLES if table.merged_by]
 _KEYS = "SELECT flow_id, run_id, generation, coalesce(finished_at, heartbeat_at, started_at) FROM runs"
 _OUTPUTS = ("blob", "items_blob")
 
@@ -233,17 +219,17 @@ class _Copying:
         """Rows that belong to a flow, or to all."""
         target = self._store_for(flow_id).connection
         with durable.transaction(target, "copy flow"):
-            for table, key in _SHARED.items():
-                names = _columns(table)
+            for table in _SHARED:
+                names = table.names
                 where, values = (" WHERE flow_id=?", (flow_id,)) if "flow_id" in names else ("", ())
-                order = _NUMBERED.get(table, key)
-                query = f"SELECT {', '.join(names)} FROM {table}{where} ORDER BY {order}"  # noqa: S608 names are ours
+                order = table.number or table.key
+                query = f"SELECT {', '.join(names)} FROM {table.name}{where} ORDER BY {order}"  # noqa: S608 names are ours
                 rows = store.connection.execute(query, values).fetchall()
                 newer = "DO NOTHING"
-                if table == "ledger":
+                if table is LEDGER:
                     sets = ", ".join(f"{name}=excluded.{name}" for name in names)
                     newer = f"DO UPDATE SET {sets} WHERE excluded.at >= ledger.at"
-                _insert(target, table, names, rows, f" ON CONFLICT ({key}) {newer}")
+                _insert(target, table.name, names, rows, f" ON CONFLICT ({table.merged_by}) {newer}")
 
     def _copy_tokens(self, source: Path) -> None:
         """The fencing tokens of locks: they never fall."""
@@ -284,10 +270,10 @@ def _runs_of(db: durable.Database, one: RunKey | None = None) -> Iterator[RunKey
 
 def _rows_of(db: durable.Database, run: RunKey) -> dict[str, tuple[list[str], list[tuple[Any, ...]]]]:
     found = {}
-    for table, order in _OF_RUNS.items():
-        names = _columns(table)
-        query = f"SELECT {', '.join(names)} FROM {table} WHERE flow_id=? AND run_id=? ORDER BY {order}"  # noqa: S608
-        found[table] = (names, [tuple(row) for row in db.execute(query, run[:2])])
+    for table in _OF_RUNS:
+        columns = ", ".join(table.names)
+        query = f"SELECT {columns} FROM {table.name} WHERE flow_id=? AND run_id=? ORDER BY {table.order}"  # noqa: S608
+        found[table.name] = (table.names, [tuple(row) for row in db.execute(query, run[:2])])
     return found
 
 
@@ -305,13 +291,3 @@ def _digest(found: dict[str, tuple[list[str], list[tuple[Any, ...]]]]) -> bytes:
     journal = [(*row[:chain], *row[chain + 1 :]) for row in entries if row[event] != KEPT]
     text = json.dumps({table: rows for table, (_, rows) in found.items()} | {"journal": journal}, default=str)
     return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
-
-
-@cache
-def _columns(table: str) -> list[str]:
-    """The columns of a table, in the order of the schema, without the one that counts its rows."""
-    match = re.search(rf"CREATE TABLE {table} \((.*?)\n?\) ?(WITHOUT ROWID, )?STRICT", TABLES, re.DOTALL)
-    assert match is not None  # noqa: S101 it is there
-    body = re.sub(r"\([^()]*(\([^()]*\)[^()]*)*\)", "", match[1])
-    words = [part.split()[0] for part in body.split(",") if part.split()]
-    return [word for word in words if word.islower() and word != _NUMBERED.get(table)]

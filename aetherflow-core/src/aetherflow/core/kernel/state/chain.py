@@ -21,30 +21,15 @@ from collections.abc import Iterable
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.json_text import text_encoder
+from aetherflow.core.kernel.state.schema import TABLES
 from aetherflow.core.kernel.state.sql import insert_many
 
-_FACTS = """
-runs generation status reason engine_version flow_path fingerprint params slot run_date data_date actor host pid trigger
-    command started_at finished_at error parent reason_code error_code config manifest working_dir owner runbook
-    outermost part
-job_runs job_id status when_result outputs blob skip_reason blocked_by error started_at finished_at def_hash reason_code
-    error_code
-step_runs job_id step_id item_key attempt status effect idem_key outputs blob plugin reason error started_at finished_at
-    def_hash items items_blob secret_keys reason_code error_code label def_version
-artifacts path job_id step_id item_key size sha256 gone_by
-claims namespace key value job_id step_id item_key state identity artifact taken_from taken_by at ended_at
-acts verb value actor host reason until at ended_at ended_by
-outbox id event series detail at
-"""
-_ORDER = {"acts": "id", "outbox": "seq", "step_runs": "job_id, step_id, item_key, attempt", "claims": "namespace, key"}
 FACTS = {
-    table: (", ".join(columns), _ORDER.get(table, columns[0]))
-    for table, *columns in map(str.split, _FACTS.replace("\n    ", " ").strip().splitlines())
+    table.name: (", ".join(table.chained), table.order)
+    for table in TABLES
+    if table.of_run and table.unchained is not None
 }
-"""Tables to the columns that `facts_of` reads, and the order of the rows.
-
-Left out is what tells how far a run is, and whether a message was taken: `heartbeat_at`, `progress`, `done_at`.
-"""
+"""Tables to the columns that `facts_of` reads, and the order of the rows."""
 _encode = text_encoder(separators=(",", ":"))
 _ENTRY = "INSERT INTO journal (flow_id, run_id, at, event, detail, chain) VALUES (?, ?, ?, ?, ?, ?)"
 _TAIL = "SELECT chain FROM journal WHERE flow_id=? AND run_id=? ORDER BY seq DESC LIMIT 1"

@@ -7,7 +7,18 @@ from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.state.chain import add_head, digest_of
 from aetherflow.core.kernel.state.ownership import held_runs, runs_elsewhere
 from aetherflow.core.kernel.state.records import now_ms
-from aetherflow.core.kernel.state.schema import ADDED_IN_3, SCHEMA_VERSION, TABLES
+from aetherflow.core.kernel.state.schema import (
+    ACTS,
+    CLAIMS,
+    DEFINITIONS,
+    HEADS,
+    META,
+    OUTBOX,
+    SCHEMA_VERSION,
+    TABLES,
+    Table,
+    statements_of,
+)
 from aetherflow.core.kernel.state.unusable import schema_of
 
 _CODES_OF_1_0 = """
@@ -34,7 +45,7 @@ INSERT INTO claims (flow_id, namespace, key, run_id, value, job_id, step_id, sta
 """
 """What it wrote into ledgers is final, with the step; what runs took that never ended well is listed, to be judged."""
 _MIGRATIONS = {
-    1: """
+    1: f"""
 ALTER TABLE runs ADD COLUMN parent TEXT;
 ALTER TABLE runs ADD COLUMN heartbeat_at INTEGER;
 ALTER TABLE job_runs ADD COLUMN def_hash TEXT NOT NULL DEFAULT '';
@@ -42,7 +53,7 @@ ALTER TABLE step_runs ADD COLUMN def_hash TEXT NOT NULL DEFAULT '';
 ALTER TABLE step_runs ADD COLUMN items TEXT;
 ALTER TABLE step_runs ADD COLUMN items_blob TEXT;
 ALTER TABLE step_runs ADD COLUMN secret_keys TEXT;
-CREATE TABLE definitions (hash TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID, STRICT;
+{DEFINITIONS.statements}
 CREATE INDEX runs_by_start ON runs (started_at);
 CREATE INDEX journal_by_run ON journal (flow_id, run_id, seq);
 """,
@@ -64,14 +75,14 @@ ALTER TABLE step_runs ADD COLUMN error_code TEXT;
 ALTER TABLE step_runs ADD COLUMN label TEXT;
 ALTER TABLE step_runs ADD COLUMN def_version INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE journal ADD COLUMN chain TEXT;
-{ADDED_IN_3}
+{statements_of(CLAIMS, ACTS, OUTBOX, HEADS, META)}
 {_CODES_OF_1_0}
 {_CLAIMS_OF_1_0}""",
 }
 """Version to the statements that migrate it to the next; a migrated and a new file have the same columns."""
 
 
-def prepare_schema(connection: durable.Database, path: Path, tables: str = TABLES) -> bool:
+def prepare_schema(connection: durable.Database, path: Path, tables: tuple[Table, ...] = TABLES) -> bool:
     """Create the tables in a new file, accept our own version, migrate an older one, refuse any other.
 
     True if it was migrated. Raises StateError for a file of a newer engine, for a database that is not ours, and for an
@@ -86,7 +97,7 @@ def prepare_schema(connection: durable.Database, path: Path, tables: str = TABLE
         connection.await_turn("schema")
         if schema_of(connection, path) == SCHEMA_VERSION:
             return False  # another process was first
-        durable.execute_all(connection, tables, SCHEMA_VERSION)
+        durable.execute_all(connection, statements_of(*tables), SCHEMA_VERSION)
     return False
 
 

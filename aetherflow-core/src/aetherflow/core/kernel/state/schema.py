@@ -19,6 +19,9 @@ Not written yet:
 - `error_code` of runs and attempts: the code of the error beside its words.
 """
 
+from dataclasses import dataclass
+from functools import cached_property
+
 SCHEMA_VERSION = 3
 DEF_VERSION = 2
 """The current form of step definitions (`step_runs.def_version`).
@@ -27,89 +30,162 @@ DEF_VERSION = 2
 numbers in written form.
 """
 
-ADDED_IN_3 = """
-CREATE TABLE claims (
-    flow_id TEXT NOT NULL, namespace TEXT NOT NULL, key TEXT NOT NULL, run_id TEXT NOT NULL, value TEXT NOT NULL,
-    job_id TEXT NOT NULL, step_id TEXT NOT NULL, item_key TEXT NOT NULL DEFAULT '',
-    state TEXT NOT NULL CHECK (state IN ('open', 'final', 'lost')), identity TEXT, artifact TEXT, taken_from TEXT,
-    taken_by TEXT, at INTEGER NOT NULL, ended_at INTEGER,
-    PRIMARY KEY (flow_id, namespace, key, run_id)
-) WITHOUT ROWID, STRICT;
-CREATE UNIQUE INDEX open_claims ON claims (flow_id, namespace, key) WHERE state='open';
-CREATE INDEX claims_of_run ON claims (flow_id, run_id);
-CREATE TABLE acts (
-    id INTEGER PRIMARY KEY, flow_id TEXT NOT NULL, run_id TEXT NOT NULL, verb TEXT NOT NULL, value TEXT,
-    actor TEXT NOT NULL, host TEXT NOT NULL, reason TEXT NOT NULL, until INTEGER, at INTEGER NOT NULL,
-    ended_at INTEGER, ended_by TEXT
-) STRICT;
-CREATE INDEX acts_of_run ON acts (flow_id, run_id);
-CREATE TABLE outbox (
-    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, flow_id TEXT NOT NULL, run_id TEXT NOT NULL, event TEXT NOT NULL,
-    series TEXT NOT NULL, detail TEXT NOT NULL, at INTEGER NOT NULL, done_at INTEGER
-) STRICT;
-CREATE INDEX open_outbox ON outbox (seq) WHERE done_at IS NULL;
-CREATE INDEX outbox_of_series ON outbox (flow_id, series, seq);
-CREATE TABLE heads (
-    seq INTEGER PRIMARY KEY, event TEXT NOT NULL, flow_id TEXT NOT NULL, run_id TEXT NOT NULL,
-    generation INTEGER NOT NULL, head TEXT NOT NULL, facts TEXT NOT NULL, chain TEXT NOT NULL, at INTEGER NOT NULL
-) STRICT;
-CREATE INDEX heads_of_run ON heads (flow_id, run_id, generation);
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID, STRICT;
-"""
-TABLES = f"""
-CREATE TABLE runs (
-    flow_id TEXT NOT NULL, run_id TEXT NOT NULL, generation INTEGER NOT NULL, status TEXT NOT NULL, reason TEXT,
-    engine_version TEXT NOT NULL, flow_path TEXT NOT NULL, fingerprint TEXT NOT NULL,
-    params TEXT NOT NULL, slot TEXT, run_date TEXT NOT NULL, data_date TEXT NOT NULL,
-    actor TEXT NOT NULL, host TEXT NOT NULL, pid INTEGER NOT NULL, trigger TEXT NOT NULL, command TEXT NOT NULL,
-    started_at INTEGER NOT NULL, finished_at INTEGER, error TEXT,
-    parent TEXT, heartbeat_at INTEGER,
-    reason_code TEXT, error_code TEXT, config TEXT, manifest TEXT, working_dir TEXT, owner TEXT, runbook TEXT,
-    progress TEXT, outermost TEXT, part TEXT,
-    PRIMARY KEY (flow_id, run_id)
-) WITHOUT ROWID, STRICT;
-CREATE TABLE job_runs (
-    flow_id TEXT NOT NULL, run_id TEXT NOT NULL, job_id TEXT NOT NULL, status TEXT NOT NULL,
-    when_result INTEGER, outputs TEXT, blob TEXT, skip_reason TEXT, blocked_by TEXT, error TEXT,
-    started_at INTEGER NOT NULL, finished_at INTEGER,
-    def_hash TEXT NOT NULL DEFAULT '',
-    reason_code TEXT, error_code TEXT,
-    PRIMARY KEY (flow_id, run_id, job_id)
-) WITHOUT ROWID, STRICT;
-CREATE TABLE step_runs (
-    flow_id TEXT NOT NULL, run_id TEXT NOT NULL, job_id TEXT NOT NULL, step_id TEXT NOT NULL,
-    item_key TEXT NOT NULL DEFAULT '', attempt INTEGER NOT NULL, status TEXT NOT NULL, effect TEXT NOT NULL,
-    idem_key TEXT NOT NULL, outputs TEXT, blob TEXT, plugin TEXT NOT NULL, reason TEXT, error TEXT,
-    started_at INTEGER NOT NULL, finished_at INTEGER,
-    def_hash TEXT NOT NULL DEFAULT '', items TEXT, items_blob TEXT, secret_keys TEXT,
-    reason_code TEXT, error_code TEXT, label TEXT, def_version INTEGER NOT NULL DEFAULT 1,
-    PRIMARY KEY (flow_id, run_id, job_id, step_id, item_key, attempt)
-) WITHOUT ROWID, STRICT;
-CREATE TABLE artifacts (
-    flow_id TEXT NOT NULL, run_id TEXT NOT NULL, job_id TEXT NOT NULL, step_id TEXT NOT NULL,
-    item_key TEXT NOT NULL DEFAULT '', path TEXT NOT NULL, size INTEGER NOT NULL, sha256 TEXT NOT NULL, gone_by TEXT,
-    PRIMARY KEY (flow_id, run_id, path)
-) WITHOUT ROWID, STRICT;
-CREATE TABLE journal (
-    seq INTEGER PRIMARY KEY, flow_id TEXT NOT NULL, run_id TEXT NOT NULL, at INTEGER NOT NULL,
-    event TEXT NOT NULL, detail TEXT NOT NULL, chain TEXT
-) STRICT;
-CREATE TABLE ledger (
-    flow_id TEXT NOT NULL, namespace TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
-    run_id TEXT NOT NULL, at INTEGER NOT NULL,
-    PRIMARY KEY (flow_id, namespace, key)
-) WITHOUT ROWID, STRICT;
-CREATE TABLE definitions (hash TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID, STRICT;
-CREATE INDEX runs_by_start ON runs (started_at);
-CREATE INDEX journal_by_run ON journal (flow_id, run_id, seq);
-{ADDED_IN_3}"""
 
-OF_SERVERS = """
-CREATE TABLE blobs (name TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID, STRICT;
-CREATE TABLE owners (
-    flow_id TEXT NOT NULL, run_id TEXT NOT NULL, holder TEXT NOT NULL, place TEXT NOT NULL, host TEXT NOT NULL,
-    pid INTEGER NOT NULL, expires_at INTEGER NOT NULL,
-    PRIMARY KEY (flow_id, run_id)
-) WITHOUT ROWID, STRICT;
-"""
+@dataclass(frozen=True)
+class Table:
+    """A table of a state, declared once: the schema, the chain, copying, pruning and checking read it."""
+
+    name: str
+    columns: str
+    """The definitions of its columns, with a comma between them; that of the number of a row is not among them."""
+    key: str = ""
+    """Its key, if that is not the number of a row."""
+    number: str = ""
+    """The column that numbers the rows of one store."""
+    of_run: bool = False
+    """Its rows go with their run."""
+    merged_by: str = ""
+    """The key by which rows of two stores are brought together, if they belong to more than one run."""
+    unchained: tuple[str, ...] | None = ()
+    """Columns that say how far something is, so that no hash has them; None for a table that has no hash at all."""
+    more: str = ""
+    """What else is defined with the table."""
+    indexes: tuple[str, ...] = ()
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Its columns, without the number of a row."""
+        return [column.split()[0] for column in self.columns.split(", ")]
+
+    @cached_property
+    def order(self) -> str:
+        """The order of the rows of one run."""
+        return self.number or ", ".join(name for name in self.key.split(", ")[1:] if name != "run_id") or self.key
+
+    @cached_property
+    def chained(self) -> list[str]:
+        """The columns of the rows of one run that its hash has."""
+        return [name for name in self.names if name not in ("flow_id", "run_id", *(self.unchained or ()))]
+
+    @cached_property
+    def statements(self) -> str:
+        """The statements that make it, with its indexes, each with a semicolon."""
+        number = f"{self.number} INTEGER PRIMARY KEY, " if self.number else ""
+        key, kind = (f", PRIMARY KEY ({self.key})", "WITHOUT ROWID, STRICT") if self.key else ("", "STRICT")
+        table = f"CREATE TABLE {self.name} ({number}{self.columns}{self.more}{key}) {kind}"
+        return "".join(f"{each};\n" for each in (table, *self.indexes))
+
+
+_RUN = "flow_id TEXT NOT NULL, run_id TEXT NOT NULL, "
+RUNS = Table(
+    "runs",
+    _RUN + "generation INTEGER NOT NULL, status TEXT NOT NULL, reason TEXT, engine_version TEXT NOT NULL, "
+    "flow_path TEXT NOT NULL, fingerprint TEXT NOT NULL, params TEXT NOT NULL, slot TEXT, run_date TEXT NOT NULL, "
+    "data_date TEXT NOT NULL, actor TEXT NOT NULL, host TEXT NOT NULL, pid INTEGER NOT NULL, trigger TEXT NOT NULL, "
+    "command TEXT NOT NULL, started_at INTEGER NOT NULL, finished_at INTEGER, error TEXT, parent TEXT, "
+    "heartbeat_at INTEGER, reason_code TEXT, error_code TEXT, config TEXT, manifest TEXT, working_dir TEXT, "
+    "owner TEXT, runbook TEXT, progress TEXT, outermost TEXT, part TEXT",
+    key="flow_id, run_id",
+    of_run=True,
+    unchained=("heartbeat_at", "progress"),
+    indexes=("CREATE INDEX runs_by_start ON runs (started_at)",),
+)
+JOB_RUNS = Table(
+    "job_runs",
+    _RUN + "job_id TEXT NOT NULL, status TEXT NOT NULL, when_result INTEGER, outputs TEXT, blob TEXT, "
+    "skip_reason TEXT, blocked_by TEXT, error TEXT, started_at INTEGER NOT NULL, finished_at INTEGER, "
+    "def_hash TEXT NOT NULL DEFAULT '', reason_code TEXT, error_code TEXT",
+    key="flow_id, run_id, job_id",
+    of_run=True,
+)
+STEP_RUNS = Table(
+    "step_runs",
+    _RUN + "job_id TEXT NOT NULL, step_id TEXT NOT NULL, item_key TEXT NOT NULL DEFAULT '', attempt INTEGER NOT NULL, "
+    "status TEXT NOT NULL, effect TEXT NOT NULL, idem_key TEXT NOT NULL, outputs TEXT, blob TEXT, "
+    "plugin TEXT NOT NULL, reason TEXT, error TEXT, started_at INTEGER NOT NULL, finished_at INTEGER, "
+    "def_hash TEXT NOT NULL DEFAULT '', items TEXT, items_blob TEXT, secret_keys TEXT, reason_code TEXT, "
+    "error_code TEXT, label TEXT, def_version INTEGER NOT NULL DEFAULT 1",
+    key="flow_id, run_id, job_id, step_id, item_key, attempt",
+    of_run=True,
+)
+ARTIFACTS = Table(
+    "artifacts",
+    _RUN + "path TEXT NOT NULL, job_id TEXT NOT NULL, step_id TEXT NOT NULL, item_key TEXT NOT NULL DEFAULT '', "
+    "size INTEGER NOT NULL, sha256 TEXT NOT NULL, gone_by TEXT",
+    key="flow_id, run_id, path",
+    of_run=True,
+)
+JOURNAL = Table(
+    "journal",
+    _RUN + "at INTEGER NOT NULL, event TEXT NOT NULL, detail TEXT NOT NULL, chain TEXT",
+    number="seq",
+    of_run=True,
+    unchained=None,
+    indexes=("CREATE INDEX journal_by_run ON journal (flow_id, run_id, seq)",),
+)
+LEDGER = Table(
+    "ledger",
+    "flow_id TEXT NOT NULL, namespace TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, run_id TEXT NOT NULL, "
+    "at INTEGER NOT NULL",
+    key="flow_id, namespace, key",
+    merged_by="flow_id, namespace, key",
+)
+DEFINITIONS = Table("definitions", "hash TEXT NOT NULL, text TEXT NOT NULL", key="hash", merged_by="hash")
+CLAIMS = Table(
+    "claims",
+    "flow_id TEXT NOT NULL, namespace TEXT NOT NULL, key TEXT NOT NULL, run_id TEXT NOT NULL, value TEXT NOT NULL, "
+    "job_id TEXT NOT NULL, step_id TEXT NOT NULL, item_key TEXT NOT NULL DEFAULT '', state TEXT NOT NULL, "
+    "identity TEXT, artifact TEXT, taken_from TEXT, taken_by TEXT, at INTEGER NOT NULL, ended_at INTEGER",
+    key="flow_id, namespace, key, run_id",
+    of_run=True,
+    more=", CHECK (state IN ('open', 'final', 'lost'))",
+    indexes=(
+        "CREATE UNIQUE INDEX open_claims ON claims (flow_id, namespace, key) WHERE state='open'",
+        "CREATE INDEX claims_of_run ON claims (flow_id, run_id)",
+    ),
+)
+ACTS = Table(
+    "acts",
+    _RUN + "verb TEXT NOT NULL, value TEXT, actor TEXT NOT NULL, host TEXT NOT NULL, reason TEXT NOT NULL, "
+    "until INTEGER, at INTEGER NOT NULL, ended_at INTEGER, ended_by TEXT",
+    number="id",
+    of_run=True,
+    indexes=("CREATE INDEX acts_of_run ON acts (flow_id, run_id)",),
+)
+OUTBOX = Table(
+    "outbox",
+    "id TEXT NOT NULL UNIQUE, " + _RUN + "event TEXT NOT NULL, series TEXT NOT NULL, detail TEXT NOT NULL, "
+    "at INTEGER NOT NULL, done_at INTEGER",
+    number="seq",
+    of_run=True,
+    merged_by="id",
+    unchained=("done_at",),
+    indexes=(
+        "CREATE INDEX open_outbox ON outbox (seq) WHERE done_at IS NULL",
+        "CREATE INDEX outbox_of_series ON outbox (flow_id, series, seq)",
+    ),
+)
+HEADS = Table(
+    "heads",
+    "event TEXT NOT NULL, " + _RUN + "generation INTEGER NOT NULL, head TEXT NOT NULL, facts TEXT NOT NULL, "
+    "chain TEXT NOT NULL, at INTEGER NOT NULL",
+    number="seq",
+    indexes=("CREATE INDEX heads_of_run ON heads (flow_id, run_id, generation)",),
+)
+META = Table("meta", "name TEXT NOT NULL, value TEXT NOT NULL", key="name")
+TABLES = (RUNS, JOB_RUNS, STEP_RUNS, ARTIFACTS, JOURNAL, LEDGER, DEFINITIONS, CLAIMS, ACTS, OUTBOX, HEADS, META)
+OF_SERVERS = (
+    Table("blobs", "name TEXT NOT NULL, data BLOB NOT NULL", key="name"),
+    Table(
+        "owners",
+        _RUN + "holder TEXT NOT NULL, place TEXT NOT NULL, host TEXT NOT NULL, pid INTEGER NOT NULL, "
+        "expires_at INTEGER NOT NULL",
+        key="flow_id, run_id",
+    ),
+)
 """What is in files beside a state file: large outputs; and the leases of the runs that processes execute."""
+
+
+def statements_of(*tables: Table) -> str:
+    """The statements that make tables, each with a semicolon."""
+    return "".join(table.statements for table in tables)

@@ -26,11 +26,11 @@ FINAL_JOB = frozenset({Status.SUCCESS, Status.SKIPPED})
 DONE_STEP = frozenset({Status.SUCCESS, Status.SKIPPED})
 """A step with one of these is never executed again."""
 
-Table = Mapping[Status | None, frozenset[Status]]
+LegalChanges = Mapping[Status | None, frozenset[Status]]
 _S = Status
 _AGAIN = frozenset({_S.RUNNING})
 
-RUN: Table = {
+RUN: LegalChanges = {
     None: _AGAIN,
     _S.RUNNING: frozenset({_S.RUNNING, _S.SUCCESS, _S.FAILED, _S.INTERRUPTED, _S.UNKNOWN}),
     _S.FAILED: _AGAIN,
@@ -40,7 +40,7 @@ RUN: Table = {
 }
 """RUNNING to RUNNING is a takeover after a crash; SUCCESS is the end unless a person asks for more by `--from-step`."""
 _GATES = frozenset({_S.RUNNING, _S.SKIPPED, _S.BLOCKED, _S.FAILED})
-JOB: Table = {
+JOB: LegalChanges = {
     None: _GATES,
     _S.RUNNING: frozenset({_S.RUNNING, _S.SUCCESS, _S.SKIPPED, _S.FAILED, _S.INTERRUPTED, _S.UNKNOWN, _S.DISCARDED}),
     _S.BLOCKED: _GATES | {_S.DISCARDED},
@@ -51,7 +51,7 @@ JOB: Table = {
     _S.SUCCESS: frozenset({_S.DISCARDED}),
     _S.SKIPPED: frozenset({_S.DISCARDED}),
 }
-STEP: Table = {
+STEP: LegalChanges = {
     None: frozenset({_S.RUNNING, _S.SKIPPED}),
     _S.RUNNING: frozenset({_S.SUCCESS, _S.SKIPPED, _S.FAILED, _S.INTERRUPTED}),
     _S.FAILED: frozenset({_S.RUNNING, _S.SKIPPED, _S.DISCARDED}),
@@ -64,7 +64,7 @@ STEP: Table = {
 the answer of a person or of `verify` to the question whether a `once` step was done."""
 
 
-def require_legal(table: Table, what: str, old: Status | None, new: Status) -> None:
+def require_legal(table: LegalChanges, what: str, old: Status | None, new: Status) -> None:
     """Raise StateError unless `old` may become `new`."""
     if new not in table[old]:
         raise StateError(
