@@ -19,7 +19,7 @@ from pathlib import Path
 
 import warm
 from aetherflow.core.base import durable
-from aetherflow.core.kernel.state.migration import prepare_schema
+from aetherflow.core.records.migration import prepare_schema
 from aetherflow.core.runtime.adopting import adopt
 from core_project import Project
 from db_places import new_database

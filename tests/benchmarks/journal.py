@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from aetherflow.core.base import durable
-from aetherflow.core.kernel.state.migration import prepare_schema
+from aetherflow.core.records.migration import prepare_schema
 from bench_tools import Commits, disk_folder
 
 ROUNDS, BATCH, RESUMED = 60, 20, 10_000

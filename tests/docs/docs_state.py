@@ -5,8 +5,8 @@ from pathlib import Path
 from textwrap import fill
 
 from aetherflow.core.base import durable
-from aetherflow.core.kernel.state.migration import prepare_schema
 from aetherflow.core.kernel.state.transitions import JOB, RUN, STEP, Status
+from aetherflow.core.records.migration import prepare_schema
 
 DOCS = Path(__file__).parents[2] / "docs"
 STATE_PAGE, STATE_MARK = DOCS / "02-architecture.md", "<!-- state tables -->"

@@ -563,7 +563,7 @@ def a_state_file_of_an_older_version(project: Project) -> Result:
 
 
 @case(
-    "records/reading",
+    "kernel/state/unusable",
     {"aetherflow state migrate HERE/old.sqlite": (0, "from schema 2 to 3")},
     healed="state info old.sqlite",
 )

@@ -11,7 +11,7 @@ from typing import Any
 
 from aetherflow.core.base import durable
 from aetherflow.core.cli import main
-from aetherflow.core.kernel.state.transitions import JOB, RUN, STEP, Status, Table
+from aetherflow.core.kernel.state.transitions import JOB, RUN, STEP, LegalChanges, Status
 from torture_bench import Bench, below
 from torture_flows import Reference
 
@@ -219,7 +219,7 @@ def check_journal(bench: Bench) -> None:
     assert attempts == rows, "I11: attempts"
 
 
-def _follow(table: Table, old: Status | None, new: Status, what: str) -> Status:
+def _follow(table: LegalChanges, old: Status | None, new: Status, what: str) -> Status:
     assert new in table[old], f"I11: the journal takes {what} from {old} to {new}"
     return new
 

@@ -17,6 +17,7 @@ EXEMPT = {
         "kernel/state/ownership.py",
         "os.open",
     ): "the lock file of a run: its content is for people, its lock for the kernel",
+    ("records/living.py", "os.open"): "the folder of the lock files, for the kernel's lock on it",
     ("runtime/workspace/engine_move.py", "os.open"): "a folder, for the kernel's lock on it",
     ("kernel/state/ownership.py", "os.pwrite"): "the owner's pid in that file, which dies with the owner",
     ("kernel/state/ownership.py", "os.ftruncate"): "likewise",

@@ -25,6 +25,7 @@ from aetherflow.core.kernel.state.ownership import RunLock
 from aetherflow.core.kernel.state.records import RunFacts
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.records.migration import open_state
 from aetherflow.core.records.reading import empty_state, read
 from aetherflow.core.records.run_lock import run_lock
 from aetherflow.core.runtime.environment.settings import Settings, overrides_of
@@ -153,7 +154,7 @@ def _run(
     lock_key: str | None = None,
 ) -> RunSummary:
     make_engine_folder_of(flow.snapshot)
-    store = StateStore(flow.state_path)
+    store = open_state(flow.state_path)
     lock = run_lock(store.path, flow.flow_id, run_id)
     try:
         if (busy := _acquire(lock, run_id, if_busy)) is not None:

@@ -172,12 +172,12 @@ def _require_same(store: "StateStore", run: "PastRun") -> None:
 def _write(root: Path, run: "PastRun", act: "Act") -> None:
     import contextlib
 
-    from aetherflow.core.kernel.state.store import StateStore
     from aetherflow.core.kernel.state.unit import Unit
     from aetherflow.core.records.acts import Verb, record_act
+    from aetherflow.core.records.migration import open_state
     from aetherflow.core.records.registry import settle
 
-    with contextlib.closing(StateStore(Path(run.state_path))) as store:  # which migrates it
+    with contextlib.closing(open_state(Path(run.state_path))) as store:  # which migrates it
         unit = Unit(store, run.flow_id, run.run_id)
         with unit.transaction("acknowledge run", check=False):
             _require_same(store, run)

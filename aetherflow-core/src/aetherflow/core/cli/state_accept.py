@@ -32,7 +32,7 @@ def accept(
     from aetherflow.core.cli.lookup import root_to_write
     from aetherflow.core.cli.state import STATE_SCHEMA
     from aetherflow.core.cli.state_files import lost_lines, lost_runs, state_file
-    from aetherflow.core.kernel.state.ownership import held_runs
+    from aetherflow.core.records.living import held_runs
     from aetherflow.core.runtime import adopting
 
     if not reason.strip():

@@ -81,10 +81,10 @@ def migrate_file(path: Path) -> tuple[int, int, Path | None]:
     """
     import sqlite3
 
-    from aetherflow.core.kernel.state.migration import migrate, prepare_schema
     from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
     from aetherflow.core.kernel.state.store import BUSY_SECONDS
     from aetherflow.core.records.checking import check_schema
+    from aetherflow.core.records.migration import migrate, prepare_schema
 
     if durable.server_at(path) is not None:
         return _migrate_in_server(path)
@@ -103,15 +103,15 @@ def migrate_file(path: Path) -> tuple[int, int, Path | None]:
 
 def _migrate_in_server(path: Path) -> tuple[int, int, Path | None]:
     from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
-    from aetherflow.core.kernel.state.store import StateStore
     from aetherflow.core.kernel.state.unusable import unreadable
+    from aetherflow.core.records.migration import open_state
     from aetherflow.core.records.reading import read_store
 
     try:
         before = read_store(path, lambda db: db.schema_version())
     except OSError as error:
         raise unreadable(path, error) from error
-    StateStore(path).close()
+    open_state(path).close()
     return before, SCHEMA_VERSION, None
 
 

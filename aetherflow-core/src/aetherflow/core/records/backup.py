@@ -18,14 +18,13 @@ from typing import IO, Any
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError, UsageError
-from aetherflow.core.kernel.state.migration import prepare_schema
-from aetherflow.core.kernel.state.ownership import no_run
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
-from aetherflow.core.kernel.state.store import BUSY_SECONDS, StateStore
-from aetherflow.core.kernel.state.unusable import of_newer_engine
+from aetherflow.core.kernel.state.store import BUSY_SECONDS
+from aetherflow.core.kernel.state.unusable import of_newer_engine, require_schema
 from aetherflow.core.records.history import side_of
-from aetherflow.core.records.reading import require_schema
+from aetherflow.core.records.living import no_run
+from aetherflow.core.records.migration import open_state, prepare_schema
 
 FORMAT = 1
 BLOB_NAME = re.compile(r"blobs/[A-Za-z_][A-Za-z0-9_-]{0,127}/[A-Za-z0-9][A-Za-z0-9._-]{0,127}/([0-9a-f]{64})")
@@ -102,7 +101,7 @@ def restore_state(path: Path, source: Path) -> BackupInfo:
                     raise UsageError(f"the database inside {source} is damaged", fix="take another backup")
                 require_schema(copy, source, manifest["schema"])
                 kept = _set_aside(path)
-                with closing(StateStore(path)), closing(durable.connect(path, busy_seconds=BUSY_SECONDS)) as db:
+                with closing(open_state(path)), closing(durable.connect(path, busy_seconds=BUSY_SECONDS)) as db:
                     durable.restore_database(copy, db)
                     prepare_schema(db, path)
     except tarfile.TarError as error:

@@ -13,8 +13,8 @@ from aetherflow.core.kernel.state.schema import OF_SERVERS, TABLES
 from aetherflow.core.kernel.state.transitions import JOB, RUN, STEP
 from aetherflow.core.kernel.state.unusable import schema_of, unreadable
 from aetherflow.core.records.history import side_of
+from aetherflow.core.records.living import live_runs
 from aetherflow.core.records.reading import read, read_any, read_store
-from aetherflow.core.records.run_lock import live_runs
 
 _TABLES = [table.name for table in TABLES + OF_SERVERS]
 DAMAGED = "the database is damaged"

@@ -11,11 +11,11 @@ from aetherflow.core.kernel.state.chain import append
 from aetherflow.core.kernel.state.member import Member
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.state.sql import among
-from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.values import to_json
 from aetherflow.core.records.amending import amend, hold
 from aetherflow.core.records.family import Family, by_flow, families_of, holds_claims
 from aetherflow.core.records.folders import KeptFolder, release_folders
+from aetherflow.core.records.migration import open_state
 from aetherflow.core.records.reading import read
 
 _FINAL = (
@@ -104,7 +104,7 @@ def end_elsewhere(outermost: Member, family: Family, state: str) -> tuple[int, l
     for path in sorted({member.state for member in family} - {outermost.state}):
         if holds_claims(path):
             members = [member for member in family if member.state == path]
-            with closing(StateStore(Path(path))) as store, durable.transaction(store.connection, f"claims {state}"):
+            with closing(open_state(Path(path))) as store, durable.transaction(store.connection, f"claims {state}"):
                 total += end_claims(store.connection, members, state)
                 kept += release_folders(store.connection, members) if state == "final" else []
     return total, kept

@@ -14,13 +14,13 @@ from typing import TypeVar
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.state.member import Member
-from aetherflow.core.kernel.state.ownership import is_live
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 from aetherflow.core.kernel.state.sql import among
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.state.unit import Unit
 from aetherflow.core.kernel.state.unusable import unreadable
+from aetherflow.core.records.living import is_live
 from aetherflow.core.records.reading import read, read_store
 
 T = TypeVar("T")

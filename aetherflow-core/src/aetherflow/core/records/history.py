@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.base.said import said
-from aetherflow.core.kernel.state.ownership import is_live
 from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.sql import among
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.records.living import is_live
 from aetherflow.core.records.reading import read
 
 INTERVENTIONS = ("decided", "change_accepted", "discarded", "ack", "resolve")

@@ -25,9 +25,10 @@ from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.state.values import to_json
 from aetherflow.core.records.claims_end import claiming, open_among
 from aetherflow.core.records.history import BY_START, NEWEST_FIRST, PastRun, past_runs
+from aetherflow.core.records.living import live_runs
+from aetherflow.core.records.migration import open_state
 from aetherflow.core.records.reading import read
 from aetherflow.core.records.run_lease import owned_for_now
-from aetherflow.core.records.run_lock import live_runs
 
 FINISHED = frozenset({Status.SUCCESS, Status.FAILED})
 """Runs that ended by themselves; the others wait for somebody to go on with them."""
@@ -109,14 +110,14 @@ def prune(state_path: Path, flows: Iterable[tuple[str, Iterable[Sequence[PastRun
     try:
         for flow_id, pages in flows:
             for page in filter(None, pages):
-                store = store or StateStore(state_path)  # a state that cannot be read is not opened to be changed
+                store = store or open_state(state_path)  # a state that cannot be read is not opened to be changed
                 freed = Freed()
                 try:
                     with _named(state_path):
                         _remove_runs(store, flow_id, page, freed)
                 finally:  # also where a file could not be removed: the rows are gone
                     yield freed
-            store = store or StateStore(state_path)
+            store = store or open_state(state_path)
             with _named(state_path):
                 yield from _remove_left_over(store, flow_id)
         if store is not None:

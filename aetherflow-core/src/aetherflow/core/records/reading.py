@@ -1,7 +1,6 @@
 """Reading a state without side effects: no file is created, no table changed, no writer blocked."""
 
 import os
-import shlex
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -9,9 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from aetherflow.core.base import durable
-from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION, TABLES, statements_of
-from aetherflow.core.kernel.state.unusable import schema_of, unreadable
+from aetherflow.core.kernel.state.unusable import require_schema, unreadable
 
 T = TypeVar("T")
 BUSY_SECONDS = 5.0
@@ -63,16 +61,6 @@ def read_any(path: Path, query: Callable[[durable.SqliteDatabase], T]) -> T:
             if _version(path) == before:
                 return found
     return _query(path, query, immutable=False)  # a writer exists or was killed: its side files exist already
-
-
-def require_schema(db: durable.Database, path: Path, wanted: int) -> None:
-    """Raise StateError unless the file has the schema `wanted`."""
-    if (version := schema_of(db, path)) == wanted:
-        return
-    if version == 0:
-        raise StateError(f"{path} is no state file of AetherFlow", fix="name another file")
-    message = f"state file {path} has the older schema {version}"
-    raise StateError(message, fix=f"aetherflow state migrate {shlex.quote(str(path))}")
 
 
 def empty_state() -> durable.Database:

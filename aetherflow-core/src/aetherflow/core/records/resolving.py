@@ -8,13 +8,13 @@ from typing import Literal
 from aetherflow.core.base.errors import RunBusyError, UsageError
 from aetherflow.core.base.typed import typed_here
 from aetherflow.core.kernel.state.records import now_ms
-from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.state.unit import Unit
 from aetherflow.core.records.acts import Act, Verb, acts_of, record_act, standing
 from aetherflow.core.records.claims_end import count_open, end_claims, end_elsewhere
 from aetherflow.core.records.family import family_of, lives
 from aetherflow.core.records.folders import KeptFolder, release_folders
+from aetherflow.core.records.migration import open_state
 from aetherflow.core.records.run_lock import held
 
 Answer = Literal["done", "abandoned"]
@@ -37,7 +37,7 @@ def resolve(path: Path, flow_id: str, run_id: str, answer: Answer, *, actor: str
 
     RunBusyError while it lives; UsageError if it is not known, ended well, or was settled the other way. StateError.
     """
-    with closing(StateStore(path)) as store, ExitStack() as stack:
+    with closing(open_state(path)) as store, ExitStack() as stack:
         unit = Unit(store, flow_id, run_id)
         for member in sorted({unit.outermost, *family_of(unit.member)}):
             if lives(member):

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from aetherflow.core.base import durable
 from aetherflow.core.kernel.state.member import Member
-from aetherflow.core.kernel.state.ownership import RunLock, is_live, lock_path
-from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.kernel.state.ownership import RunLock, lock_path
 
 if TYPE_CHECKING:
     from aetherflow.core.records.run_lease import RunLease
@@ -41,12 +40,3 @@ def held(member: Member) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def live_runs(db: durable.Database, state_path: Path) -> list[str]:
-    """`flow/run` of each run that a process is executing."""
-    now = db.now_ms()
-    rows = db.execute(
-        "SELECT flow_id, run_id, host, heartbeat_at FROM runs WHERE status=?", (Status.RUNNING,)
-    ).fetchall()
-    return [f"{flow}/{run}" for flow, run, host, beat in rows if is_live(state_path, flow, run, host, beat, now)]

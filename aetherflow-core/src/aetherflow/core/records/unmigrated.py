@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aetherflow.core.base import durable
-from aetherflow.core.kernel.state.ownership import is_live
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.state.unusable import unreadable
+from aetherflow.core.records.living import is_live
 from aetherflow.core.records.reading import read_store
 
 _RECORDED = (

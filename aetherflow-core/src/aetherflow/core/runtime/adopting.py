@@ -10,8 +10,8 @@ from aetherflow.core.base import durable
 from aetherflow.core.kernel.state.chain import add_head, digest_of
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.sql import insert, update
-from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.values import to_json
+from aetherflow.core.records.migration import open_state
 from aetherflow.core.records.older import ACCEPTED, LOST, KnownEnd, is_older, last_ends
 from aetherflow.core.records.reading import read_store
 from aetherflow.core.records.registry_chain import Sealed, add_root_heads
@@ -54,7 +54,7 @@ def accept(root: Path, path: Path, *, actor: str, host: str, reason: str) -> lis
 
     Returns the runs whose known ends it lacks. Raises sqlite3.Error, OSError, StateError.
     """
-    with closing(StateStore(path)) as store, durable.transaction(store.connection, "accept state"):
+    with closing(open_state(path)) as store, durable.transaction(store.connection, "accept state"):
         store.connection.await_turn("heads")
         at = store.connection.now_ms()
         row = (f"{ACCEPTED}_{at}", to_json({"actor": actor, "host": host, "reason": reason, "at": at}))

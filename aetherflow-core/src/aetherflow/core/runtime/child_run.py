@@ -19,8 +19,8 @@ from aetherflow.core.base.location import DocPath
 from aetherflow.core.base.typed import typed_anywhere
 from aetherflow.core.contracts.handles import FlowResult
 from aetherflow.core.contracts.written import WRITTEN, value_at, with_texts, written_number
-from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.records.migration import open_state
 from aetherflow.core.runtime.context.services import FlowCall
 from aetherflow.core.runtime.environment.bundle_layer import BundleLayer
 from aetherflow.core.runtime.environment.snapshot import LOCAL_ROOT_DIR, Snapshot, build_snapshot
@@ -83,7 +83,7 @@ class ChildRunRequest(NamedTuple):
     def require_wanted(self) -> None:
         """Raise StepError if nobody waits for this run: that around it has ended, or goes on in another process."""
         flow_id, _, run_id = self.run.partition("/")
-        store = StateStore(self.state)
+        store = open_state(self.state)
         try:
             found = store.find_run(flow_id, run_id)
         finally:

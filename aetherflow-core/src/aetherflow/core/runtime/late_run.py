@@ -6,9 +6,9 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.actor import hostname
 from aetherflow.core.base.said import Reason, ReasonCode, said
 from aetherflow.core.base.times import iso
-from aetherflow.core.kernel.state.ownership import HEARTBEAT_LIMIT_MS
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.records.history import PastRun
+from aetherflow.core.records.living import HEARTBEAT_LIMIT_MS
 
 _STOPPED = frozenset({"T", "t"})
 """States of a process in /proc that SIGSTOP, Ctrl-Z or a debugger has stopped."""

@@ -20,12 +20,12 @@ from aetherflow.core.base.said import ReasonCode
 from aetherflow.core.kernel.state.member import Member
 from aetherflow.core.kernel.state.records import CLEANUP
 from aetherflow.core.kernel.state.sql import among
-from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.records import registry
 from aetherflow.core.records.amending import amend
 from aetherflow.core.records.folders import note_gone
 from aetherflow.core.records.history import PastRun, circumstances, latest_run, list_runs
+from aetherflow.core.records.migration import open_state
 from aetherflow.core.records.overview import overview
 from aetherflow.core.records.pruning import Freed, claiming_among, held_here, oldest_runs
 from aetherflow.core.records.reading import read
@@ -214,7 +214,7 @@ def remove_workspaces(found: Iterable[tuple[PastRun, list[Path]]], errors: list[
 
 def _remove_folders(run: PastRun, folders: list[Path], freed: Freed) -> bool:
     key = (run.flow_id, run.run_id)
-    with closing(StateStore(Path(run.state_path))) as store, durable.transaction(store.connection, "retention"):
+    with closing(open_state(Path(run.state_path))) as store, durable.transaction(store.connection, "retention"):
         known = store.find_run(*key)
         if known is None or known.generation != run.generation:
             return False

@@ -20,13 +20,13 @@ from aetherflow.core.base.engine_files import ENGINE, LOCKS
 from aetherflow.core.base.errors import RunBusyError, StateError, UsageError
 from aetherflow.core.kernel.locks.store import BUSY_SECONDS
 from aetherflow.core.kernel.locks.store import LockStore as Locks
-from aetherflow.core.kernel.state.ownership import held_runs
 from aetherflow.core.kernel.state.schema import LEDGER, TABLES
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.values import to_json
+from aetherflow.core.records.living import held_runs, live_runs
+from aetherflow.core.records.migration import open_state
 from aetherflow.core.records.reading import read_any
 from aetherflow.core.records.registry_file import ORDER_OF_RECORD
-from aetherflow.core.records.run_lock import live_runs
 from aetherflow.core.runtime.adopting import adopt
 from aetherflow.core.runtime.proof.rechaining import KEPT, begin_chain, chained_anew, require_chain, seal_copied
 from aetherflow.core.runtime.workspace.engine_files import make_engine_folder
@@ -107,7 +107,7 @@ class _Copying:
         self._done = Copied()
 
     def _open(self, path: Path) -> StateStore:
-        store = self._opened.enter_context(closing(StateStore(path)))
+        store = self._opened.enter_context(closing(open_state(path)))
         live = sorted({*live_runs(store.connection, path), *held_runs(path)})
         if live:
             message = f"{path} has runs that are live: {', '.join(live[:3])}"

@@ -25,8 +25,8 @@ from aetherflow.core.kernel.sequencing.run_errors import RunError, RunUnknownErr
 from aetherflow.core.kernel.sequencing.stopping import Control
 from aetherflow.core.kernel.sequencing.worker import RunThreadCall
 from aetherflow.core.kernel.state.run_state import RunState
-from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.records.family import flow_started
+from aetherflow.core.records.migration import open_state
 from aetherflow.core.runtime.context.services import FlowCall
 from aetherflow.core.runtime.environment.inner import MAX_DEPTH, TOO_DEEP, TOO_DEEP_FIX, snapshot_for
 from aetherflow.core.runtime.environment.snapshot import Snapshot
@@ -248,7 +248,7 @@ def _failed(error: RunError, failures: Mapping[tuple[str, str], StepError]) -> S
 
 def _jobs(flow: PreparedFlow, run_id: str) -> dict[str, dict[str, Any]]:
     """Status and outputs of each job, as stored; outputs that hold secrets are missing."""
-    store = StateStore(flow.state_path)
+    store = open_state(flow.state_path)
     try:
         state = RunState(store, flow.flow_id, run_id)
         state.load()

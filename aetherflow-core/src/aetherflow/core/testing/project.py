@@ -16,7 +16,7 @@ from aetherflow.core.checks.report import check_flow
 from aetherflow.core.kernel.sequencing.results import FailureSummary, RunSummary
 from aetherflow.core.kernel.sequencing.run_errors import RunFailedError, RunInterruptedError, RunUnknownError
 from aetherflow.core.kernel.state.run_state import RunState
-from aetherflow.core.kernel.state.store import StateStore
+from aetherflow.core.records.migration import open_state
 from aetherflow.core.runner import plan_flow, run_flow
 from aetherflow.core.runtime.environment.snapshot import build_snapshot
 
@@ -183,7 +183,7 @@ class FlowProject:
 
 
 def _steps(summary: RunSummary) -> dict[str, RanStep]:
-    store = StateStore(Path(summary.state_path))
+    store = open_state(Path(summary.state_path))
     try:
         state = RunState(store, summary.flow_id, summary.run_id)
         state.load()

@@ -3,77 +3,21 @@
 import fcntl
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.actor import hostname
 from aetherflow.core.base.errors import RunBusyError, StateError
-from aetherflow.core.kernel.state.transitions import Status
 
 PROBES, PROBE_SECONDS = 20, 0.005
 """Tries to take a run lock: a check whether the run is live holds the lock for an instant, on a busy machine longer."""
 NAME_PROBES = 100
 """Tries to read the owner's name, at most half a second in total."""
-HEARTBEAT_LIMIT_MS = 60_000
-"""Time without a heartbeat after which a run of another host counts as dead; its kernel lock is not visible here."""
 
 
 def lock_path(state_path: Path, flow_id: str, run_id: str) -> Path:
     """The file that a `RunLock` of the run locks."""
     return durable.side_folder(state_path) / "runs" / flow_id / f"{run_id}.lock"
-
-
-def is_live(state_path: Path, flow_id: str, run_id: str, host: str, heartbeat_at: int | None, now: int) -> bool:
-    """Whether a process executes the run: it holds the kernel lock, or writes heartbeats from another host.
-
-    `now` is the time by the clock of the database that heartbeats are written with.
-    """
-    if durable.is_locked(lock_path(state_path, flow_id, run_id)):
-        return True
-    return _beats_elsewhere(host, heartbeat_at, now)
-
-
-def held_runs(state_path: Path) -> list[str]:
-    """`flow/run` of each run whose lock a process of this host holds, whether the run has begun or not."""
-    locks = sorted(durable.side_folder(state_path).glob("runs/*/*.lock"))
-    return [f"{lock.parent.name}/{lock.stem}" for lock in locks if durable.is_locked(lock)]
-
-
-@contextmanager
-def no_run(state_path: Path) -> Iterator[None]:
-    """Keep every run of a state file on this host from starting, while the block runs.
-
-    Raises RunBusyError if a process executes one.
-    """
-    folder = durable.side_folder(state_path) / "runs"
-    durable.make_dir(folder)
-    gate = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        try:
-            fcntl.flock(gate, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            flow_id, _, run_id = next(iter(held_runs(state_path)), "").partition("/")
-            live = f"run {run_id} of flow {flow_id} is live" if run_id else "a run is just starting or ending"
-            raise RunBusyError(f"{live}: nothing is restored under it", fix="wait for it, or stop it") from None
-        yield
-    finally:
-        os.close(gate)
-
-
-def runs_elsewhere(db: durable.Database) -> list[str]:
-    """`flow/run on HOST` of each run of another host with a recent heartbeat."""
-    now = db.now_ms()
-    rows = db.execute(_RUNNING, (Status.RUNNING,)).fetchall()
-    return [f"{flow}/{run} on {host}" for flow, run, host, beat in rows if _beats_elsewhere(host, beat, now)]
-
-
-_RUNNING = "SELECT flow_id, run_id, host, heartbeat_at FROM runs WHERE status=?"
-
-
-def _beats_elsewhere(host: str, heartbeat_at: int | None, now: int) -> bool:
-    return host != hostname() and now - (heartbeat_at or 0) < HEARTBEAT_LIMIT_MS
 
 
 class RunLock:

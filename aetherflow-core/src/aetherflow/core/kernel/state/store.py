@@ -2,18 +2,33 @@
 
 import json
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.said import read_reason
 from aetherflow.core.kernel.state.blobs import Blobs, FileBlobs, TableBlobs
-from aetherflow.core.kernel.state.migration import prepare_schema
 from aetherflow.core.kernel.state.records import Frozen, RunRecord
-from aetherflow.core.kernel.state.schema import OF_SERVERS, TABLES
+from aetherflow.core.kernel.state.schema import OF_SERVERS, SCHEMA_VERSION, TABLES, Table, statements_of
 from aetherflow.core.kernel.state.transitions import Status
-from aetherflow.core.kernel.state.unusable import unreadable
+from aetherflow.core.kernel.state.unusable import require_schema, schema_of, unreadable
 
 BUSY_SECONDS = 30.0
+
+
+def create_schema(connection: durable.Database, path: Path, tables: tuple[Table, ...]) -> bool:
+    """Create the tables in a new state and accept one of this version; False: nothing was migrated.
+
+    Raises StateError for a state of another version, and for a database that is not ours.
+    """
+    if schema_of(connection, path):
+        require_schema(connection, path, SCHEMA_VERSION)
+        return False
+    with durable.transaction(connection, "create schema"):
+        connection.await_turn("schema")
+        if schema_of(connection, path) != SCHEMA_VERSION:  # no other process was first
+            durable.execute_all(connection, statements_of(*tables), SCHEMA_VERSION)
+    return False
 
 
 class StateStore:
@@ -22,8 +37,17 @@ class StateStore:
     Raises StateError if it cannot be opened, or was made by another program or a newer engine.
     """
 
-    def __init__(self, path: Path, *, connection: durable.Database | None = None) -> None:
-        """`connection` is an open connection to the file that is used instead, only for reading."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        connection: durable.Database | None = None,
+        prepare: Callable[[durable.Database, Path, tuple[Table, ...]], bool] = create_schema,
+    ) -> None:
+        """`connection` is an open connection to the file that is used instead, only for reading.
+
+        `prepare` makes the tables, and returns whether the state was of an older version before.
+        """
         self.path = path
         self.side = durable.side_folder(path)
         """Folder beside the state: run locks, logs, large outputs."""
@@ -38,7 +62,7 @@ class StateStore:
         try:
             self.connection = durable.open_store(path, "state", busy_seconds=BUSY_SECONDS)
             try:
-                self.migrated = prepare_schema(self.connection, path, TABLES if server is None else TABLES + OF_SERVERS)
+                self.migrated = prepare(self.connection, path, TABLES if server is None else TABLES + OF_SERVERS)
             except BaseException:
                 self.connection.close()
                 raise

@@ -101,3 +101,13 @@ def schema_of(db: durable.Database, path: Path) -> int:
     if not version and tables:
         raise StateError(f"{path} is a database that AetherFlow did not create", fix="name another flow.state.path")
     return version
+
+
+def require_schema(db: durable.Database, path: Path, wanted: int) -> None:
+    """Raise StateError unless the file has the schema `wanted`."""
+    if (version := schema_of(db, path)) == wanted:
+        return
+    if version == 0:
+        raise StateError(f"{path} is no state file of AetherFlow", fix="name another file")
+    message = f"state file {path} has the older schema {version}"
+    raise StateError(message, fix=f"aetherflow state migrate {shlex.quote(str(path))}")

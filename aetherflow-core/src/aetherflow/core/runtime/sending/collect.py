@@ -17,10 +17,10 @@ from aetherflow.core.base.times import iso
 from aetherflow.core.contracts.notification import Notification
 from aetherflow.core.kernel.state.member import Member
 from aetherflow.core.kernel.state.reasons import StateReason
-from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.unit import Unit
 from aetherflow.core.records import outbox
 from aetherflow.core.records.history import PastRun, past_run
+from aetherflow.core.records.migration import open_state
 from aetherflow.core.records.outbox import OutboxRow
 from aetherflow.core.records.refused import Refused, healer_of, open_refusal_rows, refusal_rows_taken
 from aetherflow.core.runtime.resuming import Resumes, in_folder, stands_in_no_file, words_again
@@ -93,7 +93,7 @@ def _take_runs(root: Path, path: Path, book: Book, ledgers: Ledgers) -> set[str]
         done.append(row.id)
     book.take(take)
     if done:
-        with suppress(sqlite3.Error, OSError, AetherflowError), closing(StateStore(path)) as store:
+        with suppress(sqlite3.Error, OSError, AetherflowError), closing(open_state(path)) as store:
             outbox.mark_taken(store.connection, done)
     return waiting
 
@@ -175,7 +175,7 @@ def _write_down_gone(root: Path, book: Book, ledgers: Ledgers) -> set[str]:
         if slot is not None and slot.goes_on(seen):
             waiting.add(run.run_id)
             continue
-        with suppress(sqlite3.Error, OSError, AetherflowError), closing(StateStore(Path(run.state_path))) as store:
+        with suppress(sqlite3.Error, OSError, AetherflowError), closing(open_state(Path(run.state_path))) as store:
             unit = Unit(store, run.flow_id, run.run_id)
             unit.generation = run.generation
             written = outbox.record_gone(unit)

@@ -1,11 +1,10 @@
-"""Preparing the schema of a state file when it is opened: it is created, accepted, migrated or refused."""
+"""Opening states of any version for writing: those of older ones are migrated."""
 
 from pathlib import Path
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.state.chain import add_head, digest_of
-from aetherflow.core.kernel.state.ownership import held_runs, runs_elsewhere
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.schema import (
     ACTS,
@@ -19,7 +18,9 @@ from aetherflow.core.kernel.state.schema import (
     Table,
     statements_of,
 )
+from aetherflow.core.kernel.state.store import StateStore, create_schema
 from aetherflow.core.kernel.state.unusable import schema_of
+from aetherflow.core.records.living import held_runs, runs_elsewhere
 
 _CODES_OF_1_0 = """
 UPDATE runs SET reason_code='partial' WHERE status='SUCCESS' AND reason LIKE 'without %';
@@ -88,17 +89,15 @@ def prepare_schema(connection: durable.Database, path: Path, tables: tuple[Table
     True if it was migrated. Raises StateError for a file of a newer engine, for a database that is not ours, and for an
     older file in use.
     """
-    version = schema_of(connection, path)
-    if version == SCHEMA_VERSION:
-        return False
-    if version:
+    if 0 < schema_of(connection, path) < SCHEMA_VERSION:
         return migrate(connection, path) is not None
-    with durable.transaction(connection, "create schema"):
-        connection.await_turn("schema")
-        if schema_of(connection, path) == SCHEMA_VERSION:
-            return False  # another process was first
-        durable.execute_all(connection, statements_of(*tables), SCHEMA_VERSION)
+    create_schema(connection, path, tables)
     return False
+
+
+def open_state(path: Path) -> StateStore:
+    """Open a state for writing; one of an older version is migrated. StateError as for `StateStore`."""
+    return StateStore(path, prepare=prepare_schema)
 
 
 def migrate(connection: durable.Database, path: Path) -> Path | None:

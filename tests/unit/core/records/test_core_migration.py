@@ -10,12 +10,13 @@ import pytest
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
-from aetherflow.core.kernel.state.migration import migrate
-from aetherflow.core.kernel.state.ownership import HEARTBEAT_LIMIT_MS, RunLock
+from aetherflow.core.kernel.state.ownership import RunLock
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.records import backup as backups
+from aetherflow.core.records.living import HEARTBEAT_LIMIT_MS
+from aetherflow.core.records.migration import migrate, open_state
 from aetherflow.core.records.registry import known_flows, register
 from aetherflow.core.records.registry_file import Registered
 from old_data import OldData, unpack
@@ -84,9 +85,9 @@ def old_file(path: Path) -> None:
 
 def test_an_old_file_gets_todays_tables_and_keeps_its_rows(project: "Project") -> None:
     old_file(project.state)
-    StateStore(project.state).close()
+    open_state(project.state).close()
     fresh = project.folder / "fresh.sqlite"
-    StateStore(fresh).close()
+    open_state(fresh).close()
     assert columns(project.state) == columns(fresh)
     assert project.rows("PRAGMA user_version") == [(SCHEMA_VERSION,)]
     assert project.rows("SELECT run_id, status, error FROM runs") == [("r", "FAILED", "x")]
@@ -109,7 +110,7 @@ def test_the_backup_of_a_migration_replaces_no_other(project: "Project") -> None
     kept = project.state.with_name("f.sqlite.v1.bak")
     old_file(project.state)
     kept.write_text("all that is left")
-    StateStore(project.state).close()
+    open_state(project.state).close()
     assert kept.read_text() == "all that is left"
     with contextlib.closing(sqlite3.connect(kept.with_name("f.sqlite.v1-2.bak"))) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (1,)
@@ -141,7 +142,7 @@ def test_the_backup_stands_beside_the_file_that_a_link_names(project: "Project")
     old_file(real)
     project.states.mkdir(exist_ok=True)
     project.state.symlink_to(real)
-    StateStore(project.state).close()
+    open_state(project.state).close()
     assert real.with_name("f.sqlite.v1.bak").exists()
     assert not list(project.states.glob("*.bak"))
 
@@ -169,7 +170,7 @@ def state_of(data: OldData, flow: str) -> Path:
 
 def test_nothing_is_rewritten_that_1_0_0_wrote(data: OldData) -> None:
     for flow in ("failed", "items", "killed", "good"):
-        StateStore(state_of(data, flow)).close()
+        open_state(state_of(data, flow)).close()
         before = data.expected(flow)
         for table in WHOLE:
             names = ", ".join(before[table][0]) if before[table] else "*"
@@ -181,7 +182,7 @@ def test_nothing_is_rewritten_that_1_0_0_wrote(data: OldData) -> None:
 
 def fresh(folder: Path) -> Path:
     path = folder / "fresh.sqlite"
-    StateStore(path).close()
+    open_state(path).close()
     return path
 
 
@@ -192,13 +193,13 @@ def test_a_file_in_use_is_not_migrated(data: OldData) -> None:
     lock.acquire("failed-1")
     try:
         with pytest.raises(StateError, match=r"older schema 2 and is in use by failed/failed-1: it is not") as caught:
-            StateStore(path)
+            open_state(path)
         assert caught.value.fix == "wait for it, or stop it; then do the same again"
     finally:
         lock.release()
     assert path.read_bytes() == before
     assert list(path.parent.glob("failed.sqlite*.bak")) == []
-    StateStore(path).close()
+    open_state(path).close()
     assert data.state("failed", "PRAGMA user_version") == [{"user_version": SCHEMA_VERSION}]
 
 
@@ -208,11 +209,11 @@ def test_a_file_that_another_host_uses_is_not_migrated(data: OldData) -> None:
         db.execute("UPDATE runs SET host='elsewhere', heartbeat_at=?", (now_ms(),))
         db.commit()
     with pytest.raises(StateError, match="in use by killed/killed-1 on elsewhere"):
-        StateStore(path)
+        open_state(path)
     with contextlib.closing(sqlite3.connect(path)) as db:
         db.execute("UPDATE runs SET heartbeat_at=?", (now_ms() - HEARTBEAT_LIMIT_MS,))
         db.commit()
-    StateStore(path).close()
+    open_state(path).close()
 
 
 def test_reasons_of_1_0_get_their_codes(data: OldData) -> None:
@@ -235,7 +236,7 @@ def test_reasons_of_1_0_get_their_codes(data: OldData) -> None:
             db.execute(insert, (f"s{number}", status, plugin, items, reason))
         db.execute("UPDATE job_runs SET status='SKIPPED', skip_reason='step requested skip_job' WHERE job_id='main'")
         db.commit()
-    StateStore(path).close()
+    open_state(path).close()
     found = data.state("retried", "SELECT reason_code FROM step_runs WHERE job_id='words' ORDER BY step_id")
     assert [row["reason_code"] for row in found] == list(words.values())
     jobs = data.state("retried", "SELECT DISTINCT reason_code FROM job_runs WHERE job_id='main'")
@@ -259,7 +260,7 @@ def test_what_1_0_wrote_of_interrupted_attempts_gets_codes(data: OldData) -> Non
     with contextlib.closing(sqlite3.connect(path)) as db:
         db.executemany(insert, [(f"s{number}", error) for number, error in enumerate(words)])
         db.commit()
-    StateStore(path).close()
+    open_state(path).close()
     found = data.state("retried", "SELECT reason_code FROM step_runs WHERE job_id='words' ORDER BY step_id")
     assert [row["reason_code"] for row in found] == list(words.values())
 
@@ -268,7 +269,7 @@ def test_two_that_open_an_old_file_at_once(data: OldData) -> None:
     """The second one finds it migrated, and makes no second backup."""
     path = state_of(data, "failed")
     opened: list[StateStore] = []
-    threads = [threading.Thread(target=lambda: opened.append(StateStore(path))) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: opened.append(open_state(path))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -296,7 +297,7 @@ def test_a_backup_of_an_older_engine_is_restored(data: OldData, monkeypatch: pyt
     with monkeypatch.context() as older:
         older.setattr(backups, "SCHEMA_VERSION", 2)
         backups.backup_state(path, copy)
-    StateStore(path).close()
+    open_state(path).close()
     assert backups.restore_state(path, copy).runs == 1
     assert data.state("failed", "PRAGMA user_version") == [{"user_version": SCHEMA_VERSION}]
     assert data.state("failed", "SELECT DISTINCT def_version FROM step_runs") == [{"def_version": 1}]
