@@ -1,14 +1,19 @@
 """Files to load whose lines or records do not end: each is refused at the limit, and read no further."""
 
+import csv
 import gzip
+import io
 from pathlib import Path
 from typing import Any
 
 import pytest
 from db_loads import load, write
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aetherflow.core.api import CsvFormat, LimitExceededError
 from aetherflow_builtins_db.loading import meter
+from aetherflow_builtins_db.loading.delimited import DelimitedReader
 from aetherflow_builtins_db.loading.source import SourceFile, format_of, packing_of
 
 LIMIT = 1 << 16
@@ -49,6 +54,56 @@ def test_a_record_without_an_end_is_refused(tmp_path: Path, name: str) -> None:
     assert " at line " in str(caught.value)
     assert caught.value.fix
     assert name.endswith(".gz") or read < 20 * LIMIT
+
+
+WIDE = {
+    "one-line": "1" + "," * LIMIT,
+    "quotes-within-fields": '1"' + ',"",x"' * LIMIT,
+    "many-lines": '"1' + '\n",,,"' * LIMIT + '"',
+    "doubled-quotes": '"""' + '",""""' * LIMIT,
+}
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_a_record_of_too_many_fields_is_refused_before_it_is_read(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(meter, "MOST_BYTES", 64 << 20)
+    monkeypatch.setattr(meter, "MOST_FIELDS", LIMIT // 2)
+    path = tmp_path / "wide.csv"
+    path.write_text("a,s\n1,x\n" + WIDE[name] + "\n")
+    with pytest.raises(LimitExceededError, match=r"wide.csv: the record at line 3 has more than 32,768 fields"):
+        read_all(SourceFile(path, "csv", "none", CsvFormat()))
+
+
+@given(
+    st.lists(st.lists(st.text('a",\n', max_size=4), min_size=2, max_size=9), min_size=1),
+    st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+)
+def test_the_fields_of_a_record_are_counted_as_they_are_read(rows: list[list[str]], quoting: Any) -> None:
+    text = io.StringIO()
+    csv.writer(text, quoting=quoting, lineterminator="\n").writerows(rows)
+    lines = text.getvalue().splitlines(keepends=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(meter, "MOST_FIELDS", 4)
+        reader = DelimitedReader(lines, CsvFormat(include_header=False))
+        wide = next((number for number, row in enumerate(rows) if len(row) > 4), None)
+        seen: list[int] = []
+        try:
+            for batch in reader.batches(1, lambda reject: seen.append(reject.number)):
+                seen.extend(batch.numbers)
+        except LimitExceededError:
+            assert wide == len(seen)
+        else:
+            assert wide is None
+
+
+def test_delimiters_within_quotes_are_no_fields(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meter, "MOST_BYTES", 64 << 20)
+    monkeypatch.setattr(meter, "MOST_FIELDS", LIMIT // 2)
+    path = tmp_path / "list.csv"
+    path.write_text("a,s\n" + ('1,"[' + "1,\n2," * LIMIT + '""]"\n') * 3)
+    assert sum(read_all(SourceFile(path, "csv", "none", CsvFormat()))) == 3
 
 
 @pytest.mark.parametrize("name", ["long.csv", "long.jsonl"])

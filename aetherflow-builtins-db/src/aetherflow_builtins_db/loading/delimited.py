@@ -2,7 +2,7 @@
 
 import csv
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from aetherflow.core.api import CsvFormat, LoadBatch, StepError
 from aetherflow_builtins_db.loading import meter as limits
@@ -14,14 +14,25 @@ _JOINED = 1 << 10
 class _Lines:
     """Passes lines on, counts them, and keeps the text of the current record, its lines in parts of `_JOINED`.
 
-    A short line by itself takes sixty bytes: thirty times as many as it may have.
+    A short line by itself takes sixty bytes: thirty times as many as it may have. A field without text takes eight in
+    the list of Python's reader: the fields of a long record are counted before it gets them.
     """
 
-    def __init__(self, lines: Iterable[str]) -> None:
+    def __init__(self, lines: Iterable[str], dialect: CsvFormat, too_wide: Callable[[], Exception]) -> None:
         self._lines = iter(lines)
+        self._dialect = dialect
+        self._quote = dialect.quotechar if dialect.quoting != "none" else None
+        self._too_wide = too_wide
         self.record: list[str] = []
         self.count = 0
         self.ended = False
+        self._length = self._fields = 0
+        self._inside = False
+
+    def begin(self) -> None:
+        """A record begins with the next line."""
+        self.record.clear()
+        self._length = 0
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -36,7 +47,34 @@ class _Lines:
         self.record.append(line)
         if self.count % _JOINED == 0:
             self.record[-_JOINED:] = ["".join(self.record[-_JOINED:])]
+        before, self._length = self._length, self._length + len(line)
+        if self._length > limits.MOST_FIELDS:
+            is_first = before <= limits.MOST_FIELDS
+            if is_first:
+                self._fields, self._inside = 1, False
+            self._count_fields("".join(self.record) if is_first else line)
         return line
+
+    def _count_fields(self, text: str) -> None:
+        """Count the fields of the next part of a record, with the rules of Python's reader."""
+        at, delimiter, quote, escape = 0, self._dialect.delimiter, self._quote, self._dialect.escapechar
+        while self._fields <= limits.MOST_FIELDS:
+            found = text.find(quote, at) if quote is not None else -1
+            if not self._inside:
+                self._fields += text.count(delimiter, at, found if found >= 0 else len(text))
+            if found < 0:
+                break
+            at, before = found + 1, text[found - 1 : found]
+            if escape and before == escape:
+                continue
+            if not self._inside:  # elsewhere in a field it is a sign like others
+                self._inside = before in ("", delimiter)
+            elif self._dialect.doublequote and text[at : at + 1] == quote:
+                at += 1
+            else:
+                self._inside = False
+        if self._fields > limits.MOST_FIELDS:
+            raise self._too_wide()
 
 
 class DelimitedReader:
@@ -58,8 +96,8 @@ class DelimitedReader:
     ) -> None:
         csv.field_size_limit(sys.maxsize)  # the default limit, 128 KiB, is too low; it belongs to the process
         self._dialect = dialect
-        self._lines = _Lines(lines)
         self._meter = meter or limits.Meter()
+        self._lines = _Lines(lines, dialect, self._meter.too_wide)
         self._before = 0
         self._meter.lines = lambda: self._before
         quotes = dialect.quoting != "none"
@@ -98,7 +136,7 @@ class DelimitedReader:
         while True:
             self._before, meter.mark = lines.count, meter.count
             first = lines.count + 1
-            lines.record.clear()
+            lines.begin()
             try:
                 fields = next(reader)
             except StopIteration:

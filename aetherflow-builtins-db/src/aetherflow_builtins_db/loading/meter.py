@@ -10,6 +10,9 @@ from aetherflow.core.api import LimitExceededError
 MOST_BYTES = 64 << 20
 """Bytes of one record, and of all that are held at once. A value of 40 MB fits in as base64."""
 
+MOST_FIELDS = 1 << 20
+"""Fields of one record: more than a table of any database has columns."""
+
 
 class Meter(io.RawIOBase):
     """Reads a file for a reader of records, which sets `mark` to `count` after each.
@@ -26,6 +29,13 @@ class Meter(io.RawIOBase):
 
     def readable(self) -> bool:
         return True
+
+    def too_wide(self) -> LimitExceededError:
+        """The error for a record of more than `MOST_FIELDS` fields."""
+        return LimitExceededError(
+            f"{self._path or 'the text'}: the record at line {self.lines() + 1:,} has more than {MOST_FIELDS:,} fields",
+            fix="look where the file is from; if it is sound, check delimiter, quotechar and its line ends",
+        )
 
     def readinto(self, buffer: Any) -> int:
         if self.count - self.mark > MOST_BYTES:
