@@ -100,9 +100,10 @@ def test_a_slot_whose_run_is_stopped_is_late_and_the_typed_command_continues_it(
     until(lambda: state.exists() and bench.rows("SELECT 1 FROM slots WHERE pid IS NOT NULL"))
     with closing(sqlite3.connect(state, timeout=30)) as db:
         (pid,) = until(lambda: db.execute("SELECT pid FROM runs WHERE status='RUNNING'").fetchone())
-        os.kill(pid, signal.SIGSTOP)
-        until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
         with db:
+            db.execute("BEGIN IMMEDIATE")  # first: a run that is stopped within a transaction would keep the state
+            os.kill(pid, signal.SIGSTOP)
+            until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
             db.execute("UPDATE runs SET heartbeat_at=heartbeat_at-61000")
     assert needs(bench) == own_needs(bench) == ["stopped"]
     told = bench.command("status", "scheduler.yaml", code=1)

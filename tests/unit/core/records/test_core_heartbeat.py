@@ -42,7 +42,8 @@ class HandClock(Clock):
 def leaks(act: Callable[[], None], times: int) -> tuple[int, int]:
     """Blocks of memory that every part of the day adds at least, and descriptors that the whole day adds.
 
-    A cache that fills up late adds to one part; a leak adds to each.
+    A cache that fills up late adds to one part; a leak adds to each. Descriptors that earlier tests left
+    may be closed meanwhile.
     """
 
     def used() -> tuple[int, int]:
@@ -73,7 +74,7 @@ def test_a_day_of_heartbeats_leaks_nothing(project: "Project") -> None:
 
         memory, descriptors = leaks(beat, round(DAY_SECONDS / INTERVAL_SECONDS))
         wal = project.state.with_name(project.state.name + "-wal").stat().st_size
-    assert descriptors == 0
+    assert descriptors <= 0
     assert memory < SLACK
     assert wal < WAL_BYTES
 
@@ -94,5 +95,5 @@ def test_a_day_of_lease_renewals_leaks_nothing(project: "Project") -> None:
         memory, descriptors = leaks(renew, DAY_SECONDS * 3 // TTL_SECONDS)
         assert not lease.lost
         assert path.with_name(path.name + "-wal").stat().st_size < WAL_BYTES
-    assert descriptors == 0
+    assert descriptors <= 0
     assert memory < SLACK
