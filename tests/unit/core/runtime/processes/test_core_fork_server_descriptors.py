@@ -38,7 +38,7 @@ def test_a_server_that_cannot_be_started_leaves_no_descriptor_open(
             refused(lambda: server.start("m", [], cwd=tmp_path, env={}, stdin=out, stdout=out, stderr=out))
             for _ in range(3)
         ]
-        assert descriptors() == before
+        assert descriptors() <= before
     assert len(kept) == 4
 
 
@@ -51,4 +51,4 @@ def test_a_request_that_breaks_off_leaves_no_descriptor_open(tmp_path: Path) -> 
             ours.sendall(body[:-1])
         before = descriptors()
         assert next_message(theirs) is None
-        assert descriptors() == before
+        assert descriptors() <= before
