@@ -2,29 +2,24 @@
 
 import contextlib
 import dataclasses
-import json
-import os
-import shlex
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from aetherflow.core.base import durable
-from aetherflow.core.base.actor import actor, hostname
+from aetherflow.core.base.actor import actor
 from aetherflow.core.base.errors import RunBusyError, StateError, UsageError
-from aetherflow.core.base.location import absolute
 from aetherflow.core.base.run_id import RUN_ID, new_run_id
 from aetherflow.core.checks.prepare import prepare_flow
-from aetherflow.core.host.distributions import version_of
-from aetherflow.core.host.first_party import CORE
 from aetherflow.core.kernel.sequencing.plan import Plan, RunOptions
 from aetherflow.core.kernel.sequencing.results import RunSummary
+from aetherflow.core.kernel.sequencing.run_errors import RunFailedError
 from aetherflow.core.kernel.state.ownership import RunLock
-from aetherflow.core.kernel.state.records import RunFacts
+from aetherflow.core.kernel.state.records import RunRecord
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.records.history import carried_out
 from aetherflow.core.records.migration import open_state
 from aetherflow.core.records.reading import empty_state, read
 from aetherflow.core.records.run_lock import run_lock
@@ -61,6 +56,7 @@ def run_flow(
     expect_fingerprint: str | None = None,
     observers: Sequence[Observer] = (),
     trigger: str = "api",
+    order: str | None = None,
     env: Mapping[str, str] | None = None,
     snapshot: Snapshot | None = None,
 ) -> RunSummary:
@@ -78,7 +74,9 @@ def run_flow(
     is then a path in the bundle, by default its entry flow. With `allow_stale_bundle` the version already stored is
     used if the source fails. `expect_fingerprint` is the content fingerprint, or a prefix, that the version must have.
 
-    `observers` receive every event. `trigger` is recorded as the origin of the run. `settings` win over the environment
+    `observers` receive every event. `trigger` is recorded as the origin of the run. `order` is
+    the id of an order for the run, for those who may get one twice: a run that the same order has brought to its end
+    before is not resumed, and ends as it did then. `settings` win over the environment
     and the project file, except over their policy; of a `Settings` those count that were given to it. `env` replaces
     the environment of the process, `snapshot` a whole environment built before, settings included. When this is called
     from the main thread, the signals HUP, INT, QUIT and TERM stop the run.
@@ -110,7 +108,8 @@ def run_flow(
             raise UsageError("no flow is named", fix="give the path of a flow file, or the manifest of a bundle")
         flow = _prepare(flow_yaml, env, snapshot, settings)
         options = RunOptions(_jobs(flow_job), from_step, accept_changes, decisions or {}, actor(), _as_utf8(reason))
-        return _run(flow, run_id, RunInputs(params or {}, slot, data_date), options, if_busy, observers, trigger)
+        inputs = RunInputs(params or {}, slot, data_date)
+        return _run(flow, run_id, inputs, options, if_busy, observers, trigger, order=order)
 
 
 def resume_flow(
@@ -152,6 +151,7 @@ def _run(
     trigger: str,
     outer: OuterRun | None = None,
     lock_key: str | None = None,
+    order: str | None = None,
 ) -> RunSummary:
     make_engine_folder_of(flow.snapshot)
     store = open_state(flow.state_path)
@@ -161,12 +161,15 @@ def _run(
             return dataclasses.replace(
                 summary_of(flow, store, run_id), status=Status.SKIPPED, note=f"nothing done: {busy}"
             )
+        if order is not None and carried_out(store.connection, flow.flow_id, run_id, order):
+            return _as_before(flow, store, run_id)
         opened = _open(flow, store, run_id, inputs, options)
         if opened.ended:
-            return _nothing_to_do(opened, store)
+            summary = summary_of(flow, store, run_id, opened.places.work_root)
+            return dataclasses.replace(_nothing_to_do(summary, opened.found), part=opened.part)
         make_engine_folder_of(flow.snapshot, opened.places.work_root)
         run = Run(opened, store, INNER_RUNS, lock, outer, lock_key)
-        return run.execute(observers, _facts(opened, trigger, outer), if_busy)
+        return run.execute(observers, trigger, if_busy, order)
     except store.errors as error:  # transitions report their own; this is a read of a damaged file
         raise StateError(f"state file {store.path}: {error}", fix="restore it, or name another one") from error
     finally:
@@ -190,12 +193,13 @@ def run_prepared(
     slot: str | None = None,
     lock_key: str | None = None,
     if_busy: IfBusy = "fail",
+    order: str | None = None,
     observers: Sequence[Observer] = (),
 ) -> RunSummary:
     """Run a flow that was built in memory instead of read from a file; raises as `run_flow` does."""
     run_id = _checked(new_run_id() if run_id is None else run_id)
     inputs, options = RunInputs({}, slot), RunOptions(actor=actor())
-    return _run(flow, run_id, inputs, options, if_busy, observers, trigger, lock_key=lock_key)
+    return _run(flow, run_id, inputs, options, if_busy, observers, trigger, lock_key=lock_key, order=order)
 
 
 def _run_inside(
@@ -293,48 +297,16 @@ def _acquire(lock: RunLock, run_id: str, if_busy: IfBusy) -> str | None:
             return None
 
 
-def _nothing_to_do(opened: Opened, store: StateStore) -> RunSummary:
-    summary, found = summary_of(opened.flow, store, opened.run_id, opened.places.work_root), opened.found
+def _nothing_to_do(summary: RunSummary, found: RunRecord | None) -> RunSummary:
     if found is None:
         return summary
-    ended = dataclasses.replace(summary, status=found.status, nothing_to_do=True, finished_at=found.finished_at)
-    return dataclasses.replace(ended, part=opened.part)
+    return dataclasses.replace(summary, status=found.status, nothing_to_do=True, finished_at=found.finished_at)
 
 
-def _origin(flow: PreparedFlow) -> dict[str, str | None]:
-    """Project file, manifest and working directory of this start; `resume` reads them from the state."""
-    project, bundle = flow.snapshot.project.document, flow.snapshot.bundle
-    return {
-        "config": _absolute(Path(project.file)) if project is not None else None,
-        "manifest": _absolute(bundle.manifest) if bundle is not None else None,
-        "working_dir": _absolute(Path()),
-    }
-
-
-def _absolute(path: Path) -> str | None:
-    try:
-        return str(absolute(path)).encode(errors="backslashreplace").decode()
-    except FileNotFoundError:  # the working directory was removed
-        return None
-
-
-def _facts(opened: Opened, trigger: str, outer: OuterRun | None) -> RunFacts:
-    flow, redactor, places = opened.flow, opened.redactor, opened.places
-    ambient = [flow.env.get(name) for name in ("AETHERFLOW_FLOW_ID", "AETHERFLOW_RUN_ID")]
-    parent = "/".join(name for name in ambient if name) if all(ambient) else None
-    return RunFacts(
-        engine_version=version_of(CORE),
-        flow_path=str(absolute(Path(flow.document.file))),
-        fingerprint=flow.fingerprint,
-        actor=actor(),
-        host=hostname(),
-        pid=os.getpid(),
-        trigger=trigger,
-        command=redactor.mask(shlex.join(sys.argv)).encode(errors="backslashreplace").decode(),
-        parent=outer.run if outer is not None else parent,
-        owner=redactor.mask(places.owner) if places.owner else None,
-        runbook=redactor.mask(places.runbook_url) if places.runbook_url else None,
-        outermost=outer.outermost if outer is not None else None,
-        part=json.dumps(opened.part) if opened.part else None,
-        **_origin(flow),
-    )
+def _as_before(flow: PreparedFlow, store: StateStore, run_id: str) -> RunSummary:
+    """The end of a run, as recorded. RunFailedError if it wasn't SUCCESS."""
+    summary = _nothing_to_do(summary_of(flow, store, run_id), store.find_run(flow.flow_id, run_id))
+    if summary.status == Status.SUCCESS:
+        return summary
+    summary.exit_code = 1
+    raise RunFailedError(f"run {run_id} was brought to its end by the same order before: {summary.status}", summary)

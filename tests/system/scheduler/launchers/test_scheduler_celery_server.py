@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 import warm
-from aetherflow.scheduler.launchers.celery import CeleryLauncher
+from aetherflow.scheduler.launchers import broker, signing
+from aetherflow.scheduler.launchers.celery import CeleryLauncher, Ordered
+from aetherflow.scheduler.launchers.signing import MessageKind
 from celery_workers import Herd, herd_on
 from core_project import Project
 from db_places import new_database
@@ -30,6 +32,14 @@ jobs:
         type: run_flow
         for_each: {items: [x, y, z], key: "{{item}}", max_parallel: 3}
         inputs: {flow: child.yaml, params: {n: "{{item}}"}}
+"""
+FAILS = """\
+version: 1
+flow: {id: f, params: {n: {type: string}}}
+jobs:
+  - id: j
+    steps:
+      - {id: s0, type: external.process, inputs: {shell: true, command: "echo 0 {{params.n}} >> $EFFECTS; exit 1"}}
 """
 
 
@@ -91,6 +101,30 @@ def test_the_runs_of_a_lost_host_go_on_at_the_other_one(herds: ServerHerd) -> No
     assert [line for line in herd.lines() if line.startswith("0")] == ["0 r1", "0 r2"], "what was done is not repeated"
     hosts = herds.rows("SELECT status, generation, host FROM aetherflow_state.runs")
     assert hosts == [("SUCCESS", 2, os.uname().nodename)] * 2
+    herds.check()
+
+
+def test_an_order_that_was_carried_out_on_one_host_is_not_on_another(herds: ServerHerd) -> None:
+    """The other host has no record of its answer; the state has. A run that has failed would be resumed."""
+    herd = herds.herd
+    (herd.folder / "flow.yaml").write_text(FAILS)
+    here, launcher = herd.worker(), CeleryLauncher()
+    real = herd.order(launcher, "real")
+    assert isinstance(real, Ordered)
+    sent = signing.signed(MessageKind.ORDER, "aetherflow", real.order._asdict())
+    assert herd.until_all_have_ended() == {"real": 1}
+    here.terminate()
+    here.wait(30)
+    for answer in herd.folder.glob("state/ledger.d/*.answer"):
+        answer.unlink()  # the log is in a folder of both hosts here
+    herds.worker_there()
+    broker.application().send_task(broker.TASK, kwargs={"order": sent}, task_id="again", queue=broker.queue(None))
+    herd.until(lambda: "nothing to do: run real of flow f ended FAILED" in herd.told())
+    assert herd.lines() == ["0 real"]
+    herd.order(launcher, "real", attempt=2)
+    assert herd.until_all_have_ended() == {"real": 1}
+    assert herd.lines() == ["0 real"] * 2, "another order resumes it"
+    assert herds.rows("SELECT generation FROM aetherflow_state.runs") == [(2,)]
     herds.check()
 
 

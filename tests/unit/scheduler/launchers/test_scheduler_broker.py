@@ -47,7 +47,13 @@ def test_an_order_survives_its_way() -> None:
     order = RunOrder.of(request(), "me")
     assert RunOrder.read(json.loads(json.dumps(order._asdict()))) == order
     assert order.for_launcher(Path("/log"), {}) == RunRequest(
-        "i", "r", "2026-11-25T01:00:00Z", order.arguments, Path("/flows"), Path("/log"), {"A": "b"}
+        "i",
+        "r",
+        "2026-11-25T01:00:00Z",
+        ("run", "--order", order.number, *order.arguments[1:]),
+        Path("/flows"),
+        Path("/log"),
+        {"A": "b"},
     )
     assert RunOrder.of(request(), "me").number == order.number, "the same order once more"
     assert RunOrder.of(request(attempt=2), "me").number != order.number

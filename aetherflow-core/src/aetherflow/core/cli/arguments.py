@@ -69,6 +69,10 @@ ParamOption = Annotated[
     ),
 ]
 SlotOption = Annotated[str | None, typer.Option(metavar="INSTANT", help="Slot of the run, an instant.")]
+OrderOption = Annotated[
+    str | None,
+    typer.Option(metavar="ID", help="Order for the run: once it has brought the run to its end, it does nothing."),
+]
 DataDateOption = Annotated[str | None, typer.Option(metavar="DATE", help="Date of the data.")]
 FlowJobOption = Annotated[str | None, typer.Option(metavar="JOB", help="Run only this job.")]
 FromOption = Annotated[

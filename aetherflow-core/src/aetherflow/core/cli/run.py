@@ -24,6 +24,7 @@ def run(
     trigger: Annotated[
         str, typer.Option(metavar="WORD", help="Origin of the run, for the history.", show_default=False)
     ] = "cli",
+    order: arguments.OrderOption = None,
     config: arguments.ConfigOption = None,
     quiet: arguments.QuietOption = False,
     as_json: arguments.SummaryJsonOption = False,
@@ -62,5 +63,6 @@ def run(
             "accept_changes": accept_changes,
             "reason": reason,
             "if_busy": arguments.busy_policy(if_busy),
+            "order": order,
         }
         execute(source, config=config, quiet=quiet, as_json=as_json, noting=noting)

@@ -295,6 +295,19 @@ def circumstances(run: PastRun) -> dict[str, Any]:
     return read(Path(run.state_path), select)
 
 
+def carried_out(db: durable.Database, flow_id: str, run_id: str, order: str) -> bool:
+    """Whether a process that this order started has brought the run to an end, other than by being stopped."""
+    query = "SELECT detail FROM journal WHERE flow_id=? AND run_id=? AND event IN ('run_start', 'run_end') ORDER BY seq"
+    is_of_order = False
+    for (text,) in db.execute(query, (flow_id, run_id)).fetchall():
+        detail = json.loads(text)
+        if "generation" in detail:
+            is_of_order = detail.get("order") == order
+        elif is_of_order and detail["status"] != Status.INTERRUPTED:
+            return True
+    return False
+
+
 def bundle_of(run: PastRun) -> dict[str, Any] | None:
     """The bundle of a run's latest process; None if it had none."""
     return circumstances(run).get("bundle")

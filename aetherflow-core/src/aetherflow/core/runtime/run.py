@@ -1,13 +1,21 @@
 """One run on this machine: builds the kernel's services, runs the flow, cleans up folders, makes the summary."""
 
 import dataclasses
+import json
+import os
+import shlex
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from aetherflow.core.base.actor import actor, hostname
 from aetherflow.core.base.errors import RunBusyError
+from aetherflow.core.base.location import absolute
+from aetherflow.core.host.distributions import version_of
+from aetherflow.core.host.first_party import CORE
 from aetherflow.core.host.step_classes import CatalogClasses
 from aetherflow.core.kernel.locks.run_locks import RunLocks
 from aetherflow.core.kernel.sequencing.results import RunSummary
@@ -154,10 +162,13 @@ class Run:
         limit = self._opened.flow.snapshot.settings.step_log_bytes
         return OutputLog(self._logs, key, number, limit, self._opened.redactor, self._events)
 
-    def execute(self, observers: Sequence[Observer], facts: RunFacts, if_busy: IfBusy) -> RunSummary:
+    def execute(
+        self, observers: Sequence[Observer], trigger: str, if_busy: IfBusy, order: str | None = None
+    ) -> RunSummary:
         """Run to the end; returns the summary. Raises RunFailedError, RunUnknownError, RunInterruptedError, StateError.
 
-        `if_busy` applies while another run holds the lock of the flow; `fail` raises RunBusyError.
+        `trigger` and `order` are recorded. `if_busy` applies while another run holds the flow's lock; `fail` raises
+        RunBusyError.
         """
         self._workspace.open()
         opened = self._opened
@@ -170,9 +181,11 @@ class Run:
 
             self._events.add(HookObserver(self._hooks, self._info, self._events))
         started, status, note, since = time.monotonic(), Status.RUNNING, None, now_ms()
-        circumstances = circumstances_of(opened.flow)
+        facts, circumstances = _facts(opened, trigger, self._outer), circumstances_of(opened.flow)
         if opened.redactor.mask(root := str(opened.places.work_root)) == root:
             circumstances["work_root"] = root
+        if order is not None:
+            circumstances["order"] = order
         latest = LatestProgress()
         self._events.add(latest)
         built = self._workspace, self._events, self._run, latest, self._services
@@ -259,3 +272,42 @@ def summary_of(flow: PreparedFlow, store: StateStore, run_id: str, work_root: Pa
         state_path=str(store.path),
         log_path=str(store.side / "logs" / flow.flow_id / f"{run_id}.jsonl"),
     )
+
+
+def _facts(opened: Opened, trigger: str, outer: OuterRun | None) -> RunFacts:
+    flow, redactor, places = opened.flow, opened.redactor, opened.places
+    ambient = [flow.env.get(name) for name in ("AETHERFLOW_FLOW_ID", "AETHERFLOW_RUN_ID")]
+    parent = "/".join(name for name in ambient if name) if all(ambient) else None
+    return RunFacts(
+        engine_version=version_of(CORE),
+        flow_path=str(absolute(Path(flow.document.file))),
+        fingerprint=flow.fingerprint,
+        actor=actor(),
+        host=hostname(),
+        pid=os.getpid(),
+        trigger=trigger,
+        command=redactor.mask(shlex.join(sys.argv)).encode(errors="backslashreplace").decode(),
+        parent=outer.run if outer is not None else parent,
+        owner=redactor.mask(places.owner) if places.owner else None,
+        runbook=redactor.mask(places.runbook_url) if places.runbook_url else None,
+        outermost=outer.outermost if outer is not None else None,
+        part=json.dumps(opened.part) if opened.part else None,
+        **_origin(flow),
+    )
+
+
+def _origin(flow: PreparedFlow) -> dict[str, str | None]:
+    """Project file, manifest and working directory of this start; `resume` reads them from the state."""
+    project, bundle = flow.snapshot.project.document, flow.snapshot.bundle
+    return {
+        "config": _absolute(Path(project.file)) if project is not None else None,
+        "manifest": _absolute(bundle.manifest) if bundle is not None else None,
+        "working_dir": _absolute(Path()),
+    }
+
+
+def _absolute(path: Path) -> str | None:
+    try:
+        return str(absolute(path)).encode(errors="backslashreplace").decode()
+    except FileNotFoundError:  # the working directory was removed
+        return None

@@ -123,7 +123,8 @@ class RunOrder(NamedTuple):
     def for_launcher(self, log: Path, env: Mapping[str, str]) -> RunRequest:
         """What a launcher of the worker's host needs; `env` comes on top."""
         variables = {**self.env, **env}
-        return RunRequest(self.item, self.run_id, self.slot, self.arguments, Path(self.folder), log, variables)
+        numbered = (self.arguments[0], "--order", self.number, *self.arguments[1:])
+        return RunRequest(self.item, self.run_id, self.slot, numbered, Path(self.folder), log, variables)
 
 
 def _without_waiting(arguments: tuple[str, ...]) -> list[str]:

@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aetherflow.core.cli.arguments import ConfigOption, QuietOption, SummaryJsonOption
+from aetherflow.core.cli.arguments import ConfigOption, OrderOption, QuietOption, SummaryJsonOption
 from aetherflow.core.console.commands import Command
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def wrap(
     trigger: Annotated[
         str, typer.Option(metavar="WORD", help="Origin of the run, for the history.", show_default=False)
     ] = "wrap",
+    order: OrderOption = None,
     config: ConfigOption = None,
     quiet: QuietOption = False,
     as_json: SummaryJsonOption = False,
@@ -93,7 +94,14 @@ def wrap(
         )
         flow = prepare_document(document, snapshot)
         return run_prepared(
-            flow, trigger=trigger, run_id=run_id, slot=slot, lock_key=lock, if_busy=policy, observers=observers
+            flow,
+            trigger=trigger,
+            run_id=run_id,
+            slot=slot,
+            lock_key=lock,
+            if_busy=policy,
+            order=order,
+            observers=observers,
         )
 
     source = FlowSource(Path.cwd() / f"wrap {flow_id}")
