@@ -141,7 +141,7 @@ class Nothing:
     def remove_parts(self, job_id: str) -> None:
         """Nothing."""
 
-    def call(self, step: StepInfo, work: Callable[[], StepResult]) -> StepResult:
+    def call(self, step: StepInfo, inputs: Mapping[str, Any], work: Callable[[], StepResult]) -> StepResult:
         """The work."""
         return work()
 

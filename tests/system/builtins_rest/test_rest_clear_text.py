@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from types import SimpleNamespace
@@ -11,19 +12,19 @@ from typing import Any
 
 import pytest
 
-from aetherflow.core.api import ConnectorInit
+from aetherflow.core.api import ConnectorInit, SpecError
 from aetherflow.core.testing import FlowProject, Ran
 from aetherflow_builtins_rest.connectors.httpx import HttpxConnector
 from aetherflow_builtins_rest.failures import UndecidedRequestError
 from http_server import Running, running
 
 TOKEN = "S3cr3t/tök en+17"
-SECRET = "{{env.SHOP_TOKEN}}"
+SECRET, ASCII = "{{params.shop_token}}", "{{params.ascii_token}}"
 PLACES: dict[str, dict[str, Any]] = {
-    "header": {"headers": {"PRIVATE-TOKEN": "{{env.SHOP_ASCII_TOKEN}}"}},
-    "authorization": {"headers": {"Authorization": "Bearer {{env.SHOP_ASCII_TOKEN}}"}},
+    "header": {"headers": {"PRIVATE-TOKEN": ASCII}},
+    "authorization": {"headers": {"Authorization": f"Bearer {ASCII}"}},
     "query": {"params": {"key": SECRET}},
-    "path": {"path": "/echo/{{env.SHOP_ASCII_TOKEN}}"},
+    "path": {"path": f"/echo/{ASCII}"},
     "json": {"method": "POST", "json": {"a": [{"b": SECRET}]}},
     "form": {"method": "POST", "form": {"a": SECRET}},
     "text": {"method": "POST", "text": f"key={SECRET}"},
@@ -47,6 +48,11 @@ def project(flow_project: FlowProject) -> FlowProject:
     return flow_project
 
 
+def given(project: FlowProject) -> dict[str, str]:
+    """Parameters, which nobody knows before a run."""
+    return {"shop_token": project.env["SHOP_TOKEN"], "ascii_token": project.env["SHOP_ASCII_TOKEN"]}
+
+
 def run(project: FlowProject, url: str, kind: str = "http_request", *, of: str = "", **inputs: Any) -> Ran:
     api = {"kind": "rest", "driver": "httpx", "config": {"base_url": url}, "options": inputs.pop("options", {})}
     steps = [{"id": "s", "type": kind, "inputs": {"resource": "api", "path": "/echo", **inputs}}]
@@ -54,8 +60,9 @@ def run(project: FlowProject, url: str, kind: str = "http_request", *, of: str =
         steps.insert(0, {"id": "w", "type": "http_download", "inputs": {
             "resource": "home", "path": "/file/10", "output": "data.csv"}})  # fmt: skip
     home = {"kind": "rest", "driver": "httpx", "config": {"base_url": of or url}, "options": {}}
-    project.flow(*steps, resources={"api": api, "home": home})
-    return project.run()
+    params = {name: {"type": "string"} for name in given(project)}
+    project.flow(*steps, resources={"api": api, "home": home}, params=params)
+    return project.run(params=given(project))
 
 
 def refused(ran: Ran, *secrets: str) -> None:
@@ -70,6 +77,20 @@ def refused(ran: Ran, *secrets: str) -> None:
 def test_a_secret_to_another_machine_is_refused(project: FlowProject, plain: Running, place: str) -> None:
     refused(run(project, elsewhere(plain), of=plain.url, **PLACES[place]))
     assert [hit.path for hit in plain.api.hits if "echo" in hit.path] == []
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_validate_says_so_where_it_is_static(project: FlowProject, plain: Running, place: str) -> None:
+    text = json.dumps(PLACES[place], ensure_ascii=False)
+    text = text.replace(SECRET, "{{env.SHOP_TOKEN}}").replace(ASCII, "{{env.SHOP_ASCII_TOKEN}}")
+    with pytest.raises(SpecError):
+        run(project, elsewhere(plain), of=plain.url, **json.loads(text))
+    (problem,) = project.validate()
+    assert (problem["af"], problem["loc"].split(".")[2]) == ("AF5203", "inputs"), problem
+    assert "a secret would go to 0.0.0.0 in clear text, by resource 'api'" in problem["msg"]
+    assert "allow_plaintext_auth" in problem["fix"]
+    assert TOKEN not in str(problem)
+    assert plain.api.count() == 0
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -88,7 +109,7 @@ def test_without_a_secret_it_is_sent(project: FlowProject, plain: Running) -> No
 
 
 def test_a_redirect_takes_no_secret_there(project: FlowProject, plain: Running) -> None:
-    target = f"{elsewhere(plain)}/echo?key={{{{env.SHOP_ASCII_TOKEN}}}}"
+    target = f"{elsewhere(plain)}/echo?key={ASCII}"
     ran = run(project, plain.url, options={"redirects": "any"}, path="/redirect/302", params={"to": target})
     refused(ran)
     assert plain.api.count() == 1
@@ -103,7 +124,8 @@ def test_a_redirect_after_a_post_leaves_its_effect_open(plain: Running) -> None:
 
 
 def test_a_token_server_elsewhere_gets_no_client_secret(project: FlowProject, plain: Running) -> None:
-    auth = {"type": "oauth2", "client_id": "c", "client_secret": SECRET, "token_url": f"{elsewhere(plain)}/token"}
+    client = {"client_id": "c", "client_secret": "{{env.SHOP_TOKEN}}"}
+    auth = {"type": "oauth2", **client, "token_url": f"{elsewhere(plain)}/token"}
     api = {"kind": "rest", "driver": "httpx", "config": {"base_url": plain.url, "auth": auth}}
     project.flow({"id": "s", "type": "http_request", "inputs": {"resource": "api"}}, resources={"api": api})
     refused(project.run())

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from aetherflow.core.api import ConnectorError, ConnectorInit, Envelope, MailError, MailUnknownError
+from aetherflow.core.api import ConnectorError, ConnectorInit, Envelope, MailError, MailUnknownError, SpecError
 from aetherflow.core.testing import FlowProject
 from aetherflow_builtins_transfer.connectors.mail.smtp import SmtpConnector
 from aetherflow_builtins_transfer.mail.bodies import Body
@@ -113,16 +113,17 @@ def test_a_mail_with_a_secret_is_encrypted_or_refused(
     start_mail_server: Start, flow_project: FlowProject, place: str
 ) -> None:
     server = start_mail_server("none")
-    flow_project.env["SHOP_TOKEN"] = "S3cr3t tök en-17"
-    secret = "about {{env.SHOP_TOKEN}}"
+    flow_project.env["SHOP_TOKEN"] = token = "S3cr3t tök en-17"
+    secret = "about {{params.shop_token}}"
     inputs: dict[str, Any] = {"resource": "post", "to": "b@x.test", "subject": "Daily", "body": "all is well"}
     inputs |= {"headers": {"X-Shop": secret}} if place == "header" else {place: secret}
 
     def send(host: str, **more: Any) -> Any:
         config = {"host": host, "port": server.port, "tls": "none", "from_addr": "r@x.test", **more}
         post = {"kind": "mail", "driver": "smtp", "config": config}
-        flow_project.flow({"id": "s", "type": "mail_send", "inputs": inputs}, resources={"post": post})
-        return flow_project.run().error
+        step, params = {"id": "s", "type": "mail_send", "inputs": inputs}, {"shop_token": {"type": "string"}}
+        flow_project.flow(step, resources={"post": post}, params=params)
+        return flow_project.run(params={"shop_token": token}).error
 
     error = send("0.0.0.0")  # reaches this machine, but isn't a loopback address
     assert error is not None, "the secret went out"
@@ -131,6 +132,11 @@ def test_a_mail_with_a_secret_is_encrypted_or_refused(
     assert send("localhost") is None
     assert send("0.0.0.0", allow_plaintext_auth=True) is None
     assert len(server.box.mails) == 2
+    secret = "about {{env.SHOP_TOKEN}}"  # known before the run
+    inputs |= {"headers": {"X-Shop": secret}} if place == "header" else {place: secret}
+    with pytest.raises(SpecError):
+        send("0.0.0.0")
+    assert [problem["af"] for problem in flow_project.validate()] == ["AF5203"]
 
 
 def test_explain_names_what_is_insecure(tmp_path: Path) -> None:

@@ -132,6 +132,18 @@ class HttpxConnector(HttpConnector[Config, Options]):
                     raise self._unusable(error) from error
             return self._async
 
+    @classmethod
+    def clear_text(cls, config: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[str, str] | None:
+        from urllib.parse import urlsplit
+
+        try:
+            parts = urlsplit(str(config.get("base_url") or ""))
+        except ValueError:  # reported by the model
+            return None
+        if options.get("allow_plaintext_auth") or parts.scheme != "http" or not parts.hostname:
+            return None
+        return parts.hostname, _ENCRYPT
+
     def _refuse_secrets(self, host: str, texts: "Iterable[str]") -> None:
         if not self.opts.allow_plaintext_auth:
             self.refuse_clear_text(host, texts, fix=_ENCRYPT)

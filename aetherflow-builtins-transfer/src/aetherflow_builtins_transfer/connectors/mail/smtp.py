@@ -4,11 +4,12 @@ import smtplib
 import ssl
 import threading
 import time
+from collections.abc import Mapping
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AliasChoices, Field, SecretStr, model_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
 
 from aetherflow.core.api import (
     AssetPath,
@@ -40,6 +41,7 @@ from aetherflow_builtins_transfer.mail.smtp_session import (
 )
 from aetherflow_builtins_transfer.opening import open_unless
 
+_ENCRYPT = "set tls: starttls or implicit; config.allow_plaintext_auth: true accepts the risk"
 _IMPLICIT_PORT, _SUBMISSION_PORT = 465, 587
 
 
@@ -158,6 +160,15 @@ class SmtpConnector(MailBase[Config, Options]):
         """The connection of the session, also while that begins."""
         self._interrupts = 0
 
+    @classmethod
+    def clear_text(cls, config: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[str, str] | None:
+        del options
+        try:
+            conf = Config.model_validate(config)
+        except ValidationError:  # of `validate`, which knows only some of the values
+            return None
+        return (conf.host, _ENCRYPT) if conf.encryption == "none" and not conf.allow_plaintext_auth else None
+
     @property
     def sender(self) -> str | None:
         """`from_addr`, or else the user name if it is an address."""
@@ -194,9 +205,8 @@ class SmtpConnector(MailBase[Config, Options]):
 
     def send(self, message: EmailMessage, envelope: Envelope) -> MailReceipt:
         """Send a mail, and again after a temporary refusal, if `options.retry` allows."""
-        if self.conf.encryption == "none" and not self.conf.allow_plaintext_auth:
-            fix = "set tls: starttls or implicit; config.allow_plaintext_auth: true accepts the risk"
-            self.refuse_clear_text(self.conf.host, texts_of(message), fix=fix)
+        if (found := self.clear_text(self.config, self.options)) is not None:
+            self.refuse_clear_text(found[0], texts_of(message), fix=found[1])
         recipients = list(envelope.recipients)
         attempts, interrupts = self.opts.attempts, self._interrupts
         for attempt in range(1, attempts + 1):

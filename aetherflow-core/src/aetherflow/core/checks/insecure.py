@@ -5,14 +5,13 @@ A run does not repeat what its author decided.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from aetherflow.core.base.errors import AetherflowError
 from aetherflow.core.base.location import Location
 from aetherflow.core.base.problems import Problem
 from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.environment import static_work_root
-from aetherflow.core.checks.values import known_text
+from aetherflow.core.checks.values import known_values
 from aetherflow.core.checks.view import resources
 from aetherflow.core.contracts.fields import Holds
 from aetherflow.core.host.asset_fields import held_in
@@ -67,7 +66,7 @@ def _refused(checked: Checked, snapshot: Snapshot) -> Iterator[Problem]:
             cls = checked.catalog.connector(str(kind), str(driver))
         except AetherflowError:
             continue  # reported where connectors are checked
-        known = {section: _known(each.get(section, dict) or {}, snapshot) for section, _ in models_of(cls)}
+        known = {section: known_values(each.get(section, dict) or {}, snapshot.env) for section, _ in models_of(cls)}
         known["driver"] = driver
         settings = HeldSettings(f"{kind}:{driver}", each.path, known, merged.source)
         if policy is not None:
@@ -77,12 +76,3 @@ def _refused(checked: Checked, snapshot: Snapshot) -> Iterator[Problem]:
                 if holds is Holds.WRITES and value is not None:
                     at = (*each.path, section, *path)
                     yield from engine.findings(base / expanded(value), at, merged.source.value(at), whole=True)
-
-
-def _known(value: Any, snapshot: Snapshot) -> Any:
-    """The value without texts that only a run knows."""
-    if isinstance(value, dict):
-        return {key: _known(each, snapshot) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_known(each, snapshot) for each in value]
-    return known_text(value, snapshot.env) if isinstance(value, str) else value

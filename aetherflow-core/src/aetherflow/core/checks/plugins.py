@@ -1,11 +1,10 @@
 """Step types, connectors, and the inputs and settings that their models accept."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -15,12 +14,12 @@ from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.base.suggest import did_you_mean
 from aetherflow.core.base.typed import typed_here
 from aetherflow.core.checks.lacks import unwritten
+from aetherflow.core.checks.values import Shower, known_values, leaves
 from aetherflow.core.checks.view import Part, jobs, resources, steps
-from aetherflow.core.contracts.fields import ResourceRef
 from aetherflow.core.contracts.kinds.names import ARCHIVE, SAFE_ARCHIVE_DRIVERS
 from aetherflow.core.contracts.lacks import Lack
 from aetherflow.core.host.catalog import Catalog
-from aetherflow.core.host.connecting import class_place, models_of
+from aetherflow.core.host.connecting import class_place, clear_text_of, models_of, resource_fields
 from aetherflow.core.host.first_party import driver_extra, extra_for
 from aetherflow.core.host.installing import driver_command, is_installed, missing_drivers
 from aetherflow.core.host.names import CONNECTORS, STEPS
@@ -38,24 +37,6 @@ def check_plugins(document: Document, catalog: Catalog, snapshot: Snapshot, prob
 def check_resources(document: Document, catalog: Catalog, snapshot: Snapshot, problems: Problems) -> None:
     """Check that the connector of every resource can be loaded, and that its models accept the settings."""
     _Plugins(document, catalog, snapshot, problems).check_resources()
-
-
-def _metadata(annotation: Any) -> Iterator[Any]:
-    """What `Annotated` says of the members of a union: `Annotated[str, ResourceRef("db")] | None`."""
-    for member in get_args(annotation):
-        yield member
-        yield from getattr(member, "__metadata__", ())
-
-
-@cache
-def _resource_fields(model: type[BaseModel]) -> tuple[tuple[str, ResourceRef], ...]:
-    """The fields that name a resource."""
-    return tuple(
-        (name, item)
-        for name, field in model.model_fields.items()
-        for item in (*field.metadata, *_metadata(field.annotation))
-        if isinstance(item, ResourceRef)
-    )
 
 
 def _with_code_of_the_step(problem: Problem, path: str, codes: Mapping[str, str]) -> Problem:
@@ -77,6 +58,7 @@ class _Plugins:
         self.catalog = catalog
         self.snapshot = snapshot
         self.problems = problems
+        self.shower = Shower(snapshot)
         self.kinds: dict[str, Any] = {}
         self.classes: dict[str, Any] = {}
         """The connector classes of the resources, as far as they could be loaded."""
@@ -227,7 +209,7 @@ class _Plugins:
         return has_template(value) if isinstance(value, str | list) else False
 
     def _resource_names(self, cls: Any, inputs: Mapping[str, Any], path: DocPath) -> None:
-        for name, ref in _resource_fields(cls.Inputs):
+        for name, ref in resource_fields(cls.Inputs):
             value = inputs.get(name)
             if not isinstance(value, str) or has_template(value):
                 continue
@@ -248,6 +230,19 @@ class _Plugins:
             elif isinstance(connector := self.classes.get(value), type):
                 for lack in cls.lacks(inputs, connector, name):
                     self._lack(lack, connector, f"resource {value!r}", here)
+                self._clear_text(connector, value, inputs, path)
+
+    def _clear_text(self, connector: Any, name: str, inputs: Mapping[str, Any], path: DocPath) -> None:
+        """Report inputs that hold a secret in every run, and that the step would send without encryption."""
+        data = next(each.data for each in resources(self.document.data) if each.name == name)
+        known = {section: known_values(data.get(section) or {}, self.snapshot.env) for section in ("config", "options")}
+        if (found := clear_text_of(connector, known)) is None:
+            return
+        for at, text in leaves(inputs, path):
+            shown = self.shower.rendered(text)
+            if isinstance(shown, str) and self.shower.redactor.mask(shown) != shown:
+                message = f"{format_path(at)}: a secret would go to {found[0]} in clear text, by resource {name!r}"
+                self._add("AF5203", message, at, "semantic:clear_text", found[1])
 
     def _fault(self, what: str, error: Exception, path: DocPath) -> None:
         from aetherflow.core.host.faults import fault_problem  # for what fails; every run imports this module

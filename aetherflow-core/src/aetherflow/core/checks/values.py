@@ -57,6 +57,15 @@ def known_text(value: Any, env: Mapping[str, str]) -> str | None:
     return found if isinstance(found, str) else None
 
 
+def known_values(value: Any, env: Mapping[str, str]) -> Any:
+    """The value without texts that only a run knows: each is None."""
+    if isinstance(value, dict):
+        return {key: known_values(each, env) for key, each in value.items()}
+    if isinstance(value, list):
+        return [known_values(each, env) for each in value]
+    return known_text(value, env) if isinstance(value, str) else value
+
+
 class Shower:
     """Renders values with the environment alone, and masks secrets."""
 

@@ -159,6 +159,16 @@ class ConnectorBase(Generic[ConfigT, OptionsT]):
         del config, options, version
         return ()
 
+    @classmethod
+    def clear_text(cls, config: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[str, str] | None:
+        """The host to which steps send with these raw settings without encryption, and the fix; None for none.
+
+        A step that names such a resource is refused (AF5203) if its inputs hold a secret and the host is another
+        machine. Return None for settings that accept the risk, and where the host isn't known.
+        """
+        del config, options
+        return None
+
     def refuse_clear_text(self, host: str, texts: Iterable[str], *, fix: str) -> None:
         """Raise ClearTextError if a text holds a secret of the run and `host` is another machine.
 

@@ -122,7 +122,7 @@ class AttemptLog(Protocol):
 class StepWrapper(Protocol):
     """Wraps every attempt of a step."""
 
-    def call(self, step: StepInfo, work: Callable[[], StepResult]) -> StepResult:
+    def call(self, step: StepInfo, inputs: Mapping[str, Any], work: Callable[[], StepResult]) -> StepResult:
         """Do the work of one attempt; its result is returned, what it raises is raised."""
 
 

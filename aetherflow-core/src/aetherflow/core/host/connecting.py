@@ -6,12 +6,14 @@ Names their classes in messages, too.
 import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
 from aetherflow.core.base.errors import ConnectorError
+from aetherflow.core.contracts.fields import ResourceRef
 from aetherflow.core.contracts.written import plain
 
 if TYPE_CHECKING:
@@ -71,6 +73,35 @@ def secret_values_of(cls: Any, resource: Mapping[str, Any]) -> Iterator[str]:
     declared = getattr(cls, "secret_values", None)
     if callable(declared):
         yield from declared(resource["config"], resource["options"])
+
+
+def clear_text_of(cls: Any, resource: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The other machine to which a resource sends without encryption, and the fix, as its class says; None for none."""
+    declared = getattr(cls, "clear_text", None)
+    found = declared(resource["config"], resource["options"]) if callable(declared) else None
+    if found is None:
+        return None
+    from aetherflow.core.contracts.connector import is_loopback  # few runs have such a resource
+
+    return None if is_loopback(found[0]) else found
+
+
+@cache
+def resource_fields(model: type[BaseModel]) -> tuple[tuple[str, ResourceRef], ...]:
+    """The fields of a step's model that name a resource."""
+    return tuple(
+        (name, item)
+        for name, field in model.model_fields.items()
+        for item in (*field.metadata, *_metadata(field.annotation))
+        if isinstance(item, ResourceRef)
+    )
+
+
+def _metadata(annotation: Any) -> Iterator[Any]:
+    """What `Annotated` says of the members of a union: `Annotated[str, ResourceRef("db")] | None`."""
+    for member in get_args(annotation):
+        yield member
+        yield from getattr(member, "__metadata__", ())
 
 
 def close_connector(connector: Any) -> None:

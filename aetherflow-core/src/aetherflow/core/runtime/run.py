@@ -146,7 +146,7 @@ class Run:
             redactor=opened.redactor,
             events=self._events,
             classes=CatalogClasses(flow.catalog),
-            wrapper=StepWrapping(self._hooks, self._info, flow.catalog),
+            wrapper=StepWrapping(self._hooks, self._info, flow.catalog, connectors),
             processes=processes,
             connectors=connectors,
             folders=self._workspace,

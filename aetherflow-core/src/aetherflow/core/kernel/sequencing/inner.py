@@ -53,7 +53,7 @@ class InnerSteps:
         ctx = services.open_context(attempt)
         info = StepInfo(key.job, key.step, step_type, number, key.item or None)
         try:
-            result = services.wrapper.call(info, lambda: call(cls, step_id, inputs, ctx, key.job))
+            result = services.wrapper.call(info, inputs, lambda: call(cls, step_id, inputs, ctx, key.job))
             outputs = services.classes.outputs_of(cls, json_safe(result.as_output()), result.status)
             reason = step_reason(result, services.redactor)
             stored, secret, _ = self._values.without_secrets(key, outputs, None)

@@ -83,7 +83,7 @@ class StepTurn:
         ctx = services.open_context(attempt)
         info = StepInfo(work.key.job, work.key.step, work.step.type, attempt.number, work.key.item or None)
         self._work = lambda: services.wrapper.call(
-            info, lambda: call(work.cls, work.key.step, inputs, ctx, work.key.job)
+            info, inputs, lambda: call(work.cls, work.key.step, inputs, ctx, work.key.job)
         )
         attempts.locks.guard(attempt.control)
 

@@ -5,12 +5,15 @@ import threading
 from collections.abc import Iterator, KeysView, Mapping
 from typing import TYPE_CHECKING, Any
 
+from aetherflow.core.base.redact import texts_in
 from aetherflow.core.contracts.kinds import names as kinds
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.connecting import (
+    clear_text_of,
     close_connector,
     create_connector,
     interrupt_connector,
+    resource_fields,
 )
 
 if TYPE_CHECKING:
@@ -99,6 +102,19 @@ class RunConnectors:
     def archive(self, name: str, cache: str | None = None) -> Any:
         """Connector of a resource of kind `archive`."""
         return self.get(kind=kinds.ARCHIVE, name=name, cache=cache)
+
+    def refuse_clear_text(self, step_type: str, inputs: Mapping[str, Any]) -> None:
+        """ClearTextError if inputs of a step hold a secret and would go to another machine without encryption."""
+        model = self._catalog.step(step_type).Inputs if self._resources else None
+        for field, _ in resource_fields(model) if model is not None else ():
+            resource = self._resources.get(name) if isinstance(name := inputs.get(field), str) else None
+            if resource is None or (found := clear_text_of(self._class(str(name)), resource)) is None:
+                continue
+            if any(self._ctx.redact(text) != text for text in texts_in(inputs)):
+                from aetherflow.core.contracts.connector import ClearTextError  # many flows have no resources
+
+                label = f"resource {name} ({resource['kind']}:{resource['driver']})"
+                raise ClearTextError(f"{label}: a secret would go to {found[0]} in clear text", fix=found[1])
 
     def interrupt(self) -> None:
         """Interrupt the calls of this run's connectors in other threads; failures are logged."""

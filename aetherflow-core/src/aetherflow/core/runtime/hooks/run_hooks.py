@@ -1,6 +1,7 @@
 """The hooks of one run: the installed ones and the core's own, and the wrapping of its steps."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from aetherflow.core.base.errors import HookFailedError, UsageError
 from aetherflow.core.contracts.events import RunInfo, StepInfo
@@ -9,6 +10,7 @@ from aetherflow.core.host.catalog import Catalog, active
 from aetherflow.core.host.hooks import Hooks, NamedPlugin, joined
 from aetherflow.core.host.installing import install_command
 from aetherflow.core.host.names import OTEL
+from aetherflow.core.runtime.connectors.connections import RunConnectors
 from aetherflow.core.runtime.environment.allowed import hooks_of_group
 from aetherflow.core.runtime.environment.snapshot import Snapshot
 from aetherflow.core.runtime.processes.step_exits import exits_raise
@@ -39,19 +41,24 @@ def hooks_of_run(snapshot: Snapshot) -> Hooks | None:
 
 
 class StepWrapping:
-    """Runs attempts inside the wrappers of `aetherflow_call_step`, with the flow's catalogue active."""
+    """Runs attempts inside the wrappers of `aetherflow_call_step`, with the flow's catalogue active.
 
-    def __init__(self, hooks: Hooks | None, run: RunInfo, catalog: Catalog) -> None:
+    Inputs that hold a secret are not sent without encryption.
+    """
+
+    def __init__(self, hooks: Hooks | None, run: RunInfo, catalog: Catalog, connectors: RunConnectors) -> None:
         self._run = run
         self._catalog = catalog
+        self._connectors = connectors
         self._names = hooks.names(CALL_STEP) if hooks is not None else []
         self._hooks = hooks if self._names else None
 
-    def call(self, step: StepInfo, work: Callable[[], StepResult]) -> StepResult:
+    def call(self, step: StepInfo, inputs: Mapping[str, Any], work: Callable[[], StepResult]) -> StepResult:
         """The result that the outermost wrapper returns; raises what it raises."""
 
         def with_plugins() -> StepResult:
             with active(self._catalog), exits_raise():
+                self._connectors.refuse_clear_text(step.step_type, inputs)
                 return work()
 
         if self._hooks is None:
