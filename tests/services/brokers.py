@@ -22,30 +22,47 @@ def redis_url() -> Iterator[str]:
 
 
 @contextmanager
-def redis_running() -> Iterator[str]:
-    """A Redis server; its address."""
+def redis_running(certificate: Path | None = None) -> Iterator[str]:
+    """A Redis server, with this certificate and its key in one file only by TLS; its address."""
     (program,) = need("redis-server")
     with workdir("redis") as home:
         port, log = free_port(), home / "log"
-        command = [program, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
+        command = [program, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        if certificate is None:
+            command += ["--port", str(port)]
+        else:
+            files = ["--tls-cert-file", certificate, "--tls-key-file", certificate, "--tls-ca-cert-file", certificate]
+            command += ["--port", "0", "--tls-port", str(port), *map(str, files), "--tls-auth-clients", "no"]
         server = Server(
             [*command, "--requirepass", "s3cret", "--dir", home], log, lambda: b"Ready to accept" in log.read_bytes()
         )
         try:
-            yield f"redis://:s3cret@127.0.0.1:{port}/0"
+            yield f"{'redis' if certificate is None else 'rediss'}://:s3cret@127.0.0.1:{port}/0"
         finally:
             server.stop()
 
 
 @pytest.fixture(scope="session")
 def rabbit_url() -> Iterator[str]:
+    with rabbit_running() as url:
+        yield url
+
+
+@contextmanager
+def rabbit_running(certificate: Path | None = None) -> Iterator[str]:
+    """A RabbitMQ server, with this certificate and its key in one file only by TLS; its address."""
     (epmd,) = need("epmd")
     if not RABBIT.exists():
         need("rabbitmq-server")
     with workdir("rabbit") as home:
         port, distribution, mapper, log = free_port(), free_port(), free_port(), home / "log"
+        listens = f"listeners.tcp.1 = 127.0.0.1:{port}\n"
+        if certificate is not None:
+            files = (f"ssl_options.{name} = {certificate}\n" for name in ("cacertfile", "certfile", "keyfile"))
+            listens = f"listeners.tcp = none\nlisteners.ssl.1 = 127.0.0.1:{port}\n{''.join(files)}"
+            listens += "ssl_options.verify = verify_none\nssl_options.fail_if_no_peer_cert = false\n"
         (home / "rabbitmq.conf").write_text(
-            f"listeners.tcp.1 = 127.0.0.1:{port}\ndefault_user = app\ndefault_pass = s3cret\n"
+            f"{listens}default_user = app\ndefault_pass = s3cret\n"
             "disk_free_limit.absolute = 50MB\nvm_memory_high_watermark.absolute = 512MiB\n"
             "log.console = true\nlog.console.level = info\nlog.file = false\n"
         )
@@ -73,7 +90,7 @@ def rabbit_url() -> Iterator[str]:
             timeout=180,  # on cores that others keep busy
         )
         try:
-            yield f"amqp://app:s3cret@127.0.0.1:{port}//"
+            yield f"{'amqp' if certificate is None else 'amqps'}://app:s3cret@127.0.0.1:{port}//"
         finally:
             server.stop()
             names.stop()
