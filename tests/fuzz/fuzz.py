@@ -50,6 +50,9 @@ with atheris.instrument_imports(include=[*OURS, "croniter", "zipfile", "tarfile"
     from aetherflow.core.runtime.processes.output import RedactedStream
     from aetherflow.core.runtime.workspace.paths import inside
     from aetherflow.scheduler.document.reading import read_schedule
+    from aetherflow.scheduler.launchers import broker, signing
+    from aetherflow.scheduler.launchers.celery import CeleryLauncher, Ordered
+    from aetherflow.scheduler.launchers.signing import MessageKind, RefusedError
     from aetherflow.scheduler.time.cron import Cron
     from aetherflow_builtins_db import params, scripts, statements
     from aetherflow_builtins_db.loading.convert import converter
@@ -313,6 +316,59 @@ def checksums(text: str) -> None:
     assert read_lines(again) == found, text
 
 
+def orders(text: str) -> None:
+    """A message that nobody signed, and the body of an order that an allowed key has signed."""
+    message = as_json(text)
+    with contextlib.suppress(RefusedError):
+        signing.opened(message, MessageKind.ORDER, ["q"])
+        raise AssertionError(text)
+    if isinstance(message, dict):
+        sent = signing.signed(MessageKind.ORDER, "q", message)
+        body = signing.opened(sent, MessageKind.ORDER, ["q"]).body
+        with contextlib.suppress(ValueError):
+            assert broker.RunOrder.read(body).arguments[0] in ("run", "wrap", broker.INSIDE)
+
+
+def answers(text: str) -> None:
+    """The same for answers and heartbeats."""
+    body = as_json(text)
+    launcher = LAUNCHERS[0]
+    order = broker.RunOrder("i", "r", "", ("run",), "/", "/x.log", {}, "me", "r.1")
+    launcher._orders["r.1"] = ordered = Ordered(launcher, order, "q", lambda: None)
+    launcher.take(body, Delivered())
+    assert ordered.poll() is None, text
+    for kind in (MessageKind.ANSWER, MessageKind.HEARTBEAT) if isinstance(body, dict) else ():
+        launcher.take({"kind": kind.value, "message": signing.signed(kind, "q", body)}, Delivered())
+
+
+class Delivered:
+    """A message of the broker."""
+
+    def ack(self) -> None:
+        """Nothing."""
+
+
+LAUNCHERS: list[CeleryLauncher] = []
+
+
+def lay_keys() -> None:
+    """Keys for orders, and a launcher that asks no broker."""
+    from celery_workers import lay_keys as lay
+
+    os.environ |= {**lay(FOLDER / "keys"), broker.URL: "redis://localhost:1/0"}
+    LAUNCHERS.append(CeleryLauncher())
+    LAUNCHERS[0]._queues.add("q")
+    logging.getLogger("aetherflow.scheduler").disabled = True
+
+
+def as_json(text: str) -> Any:
+    """The JSON value of a text; None for one that is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
 def template_parts() -> dict[str, bytes]:
     from reports_templates import parts_of, rich
 
@@ -361,8 +417,8 @@ def workbook(data: bytes) -> None:
 TARGETS: dict[str, Callable[[str], None]] = {
     each.__name__: each
     for each in (
-        checksums, cron, delimited, document, dotenv, git, http, jsonl, loader, manifest, metadata, path, redactor,
-        resolver, schedule, sql, ssh, when,
+        answers, checksums, cron, delimited, document, dotenv, git, http, jsonl, loader, manifest, metadata, orders,
+        path, redactor, resolver, schedule, sql, ssh, when,
     )
 }  # fmt: skip
 OF_BYTES: dict[str, Callable[[bytes], None]] = {"body": body, "workbook": workbook, "zip": unpacking}
@@ -378,6 +434,8 @@ def seeds(name: str) -> list[str]:
 
     for number, text in enumerate(SEEDS.get(name, ())):
         (folder / str(number)).write_bytes(text.encode("utf-8", "surrogateescape"))
+    if name in ("answers", "orders"):
+        lay_keys()
     if name == "workbook":
         PARTS.update(template_parts())
         for number in range(len(PARTS)):

@@ -1,5 +1,7 @@
 """Inputs that fuzzing starts from: nobody guesses the structure of a document, or the names of days."""
 
+import json
+
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
 FLOW = """flow: {id: a, description: b, version: 1.0.0, defaults: {retry: {max_attempts: 2}, timeout_seconds: 5}}
 env_files: [{type: dotenv, path: .env, prefix: A_}]
@@ -24,7 +26,22 @@ items:
   - {id: b, bundle: {manifest: m.yaml, flow: f.yaml}, every: 5m, calendar: {exclude: [2026-12-24]}}
 calendars: {holidays: {dates: [2026-12-25]}}
 """
+SIGNED = json.dumps({
+    "text": json.dumps({"version": 1, "kind": "order", "queue": "q", "issued": 1.0, "expires": 9e9, "body": {}}),
+    "signature": "x",
+})  # fmt: skip
+ORDER = json.dumps({
+    "item": "i", "run_id": "r", "slot": "s", "arguments": ["run", "--flow-yaml", "f.yaml"], "folder": "/",
+    "log": "/x.log", "env": {"A": "b"}, "answer_to": "me", "number": "r.1", "fan_out_queue": None, "request": "",
+    "schedule": "", "generation": 1,
+})  # fmt: skip
 SEEDS: dict[str, list[str]] = {
+    "answers": [
+        '{"number": "r.1", "exit_code": 0, "summary": {"status": "SUCCESS"}}',
+        '{"worker": "w", "host": "h", "queues": ["q"], "orders": ["r.1"], "left": true}',
+        SIGNED,
+    ],
+    "orders": [ORDER, SIGNED, '{"arguments": ["inside", "r"], "request": "x"}'],
     "checksums": ["0" * 64 + "  a.csv\n\\" + "f" * 64 + " *b\\nc\n# x\n"],
     "cron": ["*/15 1-3 * * mon-fri", "@daily", "30 2 1,15 jan-mar/2 7", "5/10 * */2 * 1"],
     "delimited": [
