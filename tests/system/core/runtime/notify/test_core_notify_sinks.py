@@ -19,7 +19,7 @@ from aetherflow.core.runtime.environment.spec.notify import Shape
 from aetherflow.core.runtime.notify import deliver
 from aetherflow.core.runtime.notify.deliver import Delivery, Message, NotSentError, due, send
 from aetherflow.core.runtime.notify.rules import document_rules, project_rules
-from http_server import Authority, Running, peer
+from http_server import Authority, Running, peer, running
 from mail_server import PASSWORD, USER, MailServer, Start
 from notifications import START, notification
 from svc import free_port
@@ -215,6 +215,20 @@ def test_the_query_of_an_address_is_sent_too_and_a_secret(
     assert http_api.api.hits[0].query == {"api-version": "1", "sig": "signature-of-the-test"}
     sending.write(rest(http_api, http_authority, f"/status/500{query}"), {"to": "channel", "format": "teams"})
     assert "signature" not in sending.failing(notification(1)).message
+
+
+def test_the_address_of_a_webhook_goes_to_no_other_machine_in_clear_text(sending: Sending) -> None:
+    """Who knows the address of a webhook writes into the channel. `0.0.0.0` isn't a loopback address."""
+    with running() as plain:
+        for path in ("/services/T000/B000/abcdefghijklmnop", "/hook?sig=of-the-test-17"):
+            config = {"base_url": f"http://0.0.0.0:{plain.port}{path}", "secret_url": True}
+            sending.write({"hook": {"kind": "rest", "driver": "httpx", "config": config}}, {"to": "hook"})
+            assert "a secret would go to 0.0.0.0 in clear text" in sending.failing(notification(1)).message
+        assert plain.api.hits == []
+        config = {"base_url": f"{plain.url}{path}", "secret_url": True}
+        sending.write({"hook": {"kind": "rest", "driver": "httpx", "config": config}}, {"to": "hook"})
+        sending.send(notification(1))
+        assert len(plain.api.hits) == 1
 
 
 def test_ntfy_gets_plain_text(sending: Sending, http_api: Running, http_authority: Authority) -> None:
