@@ -1,5 +1,6 @@
 """V2: the state in a server, whose connection is cut after any byte, or which is killed: all is there, once."""
 
+import json
 import queue
 import threading
 import time
@@ -78,8 +79,8 @@ def work(state: Path, flow_id: str = "flow") -> None:
                 effects.ledger["seen", f"{number}"] = run_id
                 claim = Claims(run).stage("files", f"{run_id}{number}", {"n": number}, None, {})
                 StepClaims.of(effects).staged["files", claim.key] = claim
-                outputs = {"text": "x" * (300_000 if number == 1 else 10)}
-                run.steps.finish(key, StepEnd(Status.SUCCESS, outputs, None, effects, job_outputs=outputs))
+                text = json.dumps({"text": "x" * (300_000 if number == 1 else 10)})
+                run.steps.finish(key, StepEnd(Status.SUCCESS, text, None, effects, job_outputs=text))
             run.finish_job("job", Status.SUCCESS)
             run.finish(Status.SUCCESS if run_id == "good" else Status.FAILED)
     finally:

@@ -68,7 +68,7 @@ def commit(run: RunState, effects: StepEffects) -> list[StagedClaim]:
 
 
 def finish(run: RunState, effects: StepEffects) -> None:
-    run.steps.finish(KEY, StepEnd(Status.SUCCESS, {}, None, effects))
+    run.steps.finish(KEY, StepEnd(Status.SUCCESS, "{}", None, effects))
 
 
 def test_of_two_at_once_the_later_one_fails_and_has_claimed_nothing(night: Night) -> None:

@@ -19,6 +19,7 @@ from aetherflow.core.kernel.state.records import (
 )
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.state.unit import RunPart
+from aetherflow.core.kernel.state.values import to_json
 from aetherflow.core.records.acts import RunActs
 from aetherflow.core.records.outbox import NotificationRows
 from aetherflow.core.records.run_claims import RunClaims
@@ -38,7 +39,9 @@ def start(key: StepKey = KEY, **more: Any) -> StepStart:
 def end(outputs: dict[str, Any] | None = None, **more: Any) -> StepEnd:
     """A successful end of an attempt, with default values."""
     effects = StepEffects(**{name: more.pop(name) for name in ("artifacts", "consumed", "ledger") if name in more})
-    return StepEnd(Status.SUCCESS, outputs or {}, None, effects, **more)
+    job_outputs = more.pop("job_outputs", None)
+    shown = None if job_outputs is None else to_json(job_outputs)
+    return StepEnd(Status.SUCCESS, to_json(outputs or {}), None, effects, job_outputs=shown, **more)
 
 
 def parts_of(run: Any) -> tuple[RunPart, ...]:

@@ -8,6 +8,7 @@ import pytest
 from aetherflow.core.base.errors import OutputError, StateError
 from aetherflow.core.kernel.state.records import Artifact, StepKey
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.kernel.state.values import to_json
 from aetherflow.core.records.folders import mark_removed
 from aetherflow.core.testing.state_base import FLOW, KEY, WHY, StateBase, end, start
 
@@ -38,7 +39,7 @@ class StepStateSuite(StateBase):
             assert run.steps.start(start()) == number
             if number < 3:
                 run.steps.fail(KEY, Status.FAILED, f"error {number}")
-        assert run.steps.start(start(item, items=["a", {"b": 1}])) == 1
+        assert run.steps.start(start(item, items=to_json({"items": ["a", {"b": 1}]}))) == 1
         run.steps.finish(KEY, end())
         seen = self.look(store).steps
         assert (seen.latest[KEY].attempt, seen.latest[KEY].status) == (3, Status.SUCCESS)

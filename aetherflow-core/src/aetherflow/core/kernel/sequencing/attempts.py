@@ -10,7 +10,6 @@ from aetherflow.core.contracts.handles import StepResult
 from aetherflow.core.kernel.sequencing.attempt import Attempt
 from aetherflow.core.kernel.sequencing.execution import StepFailedError, StepTrace, StepUnknownError, Work
 from aetherflow.core.kernel.sequencing.failure import message_of
-from aetherflow.core.kernel.sequencing.handover import Handover, Started
 from aetherflow.core.kernel.sequencing.inner import InnerSteps
 from aetherflow.core.kernel.sequencing.leases import AttemptLeases
 from aetherflow.core.kernel.sequencing.scope_locks import ScopeLocks
@@ -32,8 +31,10 @@ class Done(NamedTuple):
     status: Status
     outputs: Mapping[str, Any]
     reason: Reason | None
-    next: Started | None = None
-    """The following attempt, if its start was recorded together with this end."""
+    next: Work | None = None
+    """The step whose first attempt follows, if its start was recorded together with this end."""
+    number: int = 0
+    """That of the attempt that follows."""
     steps: int = 1
     """Number of steps that have ended up to this one, in one turn."""
 
@@ -135,13 +136,14 @@ class Attempts:
         if work.is_whole:
             work.job.steps[work.step.id] = done.outputs
             promoted = self.values.promoted(work.job, work.step, done.outputs, work.path)
-        stored, secret, shown = self.values.without_secrets(work.key, done.outputs, promoted)
+        stored, secret, shown = self.values.encoded(work.key, done.outputs, promoted)
         effects = attempt.effects if attempt is not None else StepEffects()
         end = StepEnd(done.status, stored, done.reason, effects, secret, shown)
-        started = Handover(work.key, end, follow(work) if follow is not None else None).write(self.state)
+        following = follow(work) if follow is not None else None
+        number = self.state.finish(work.key, end, following.start() if following is not None else None)
         if promoted is not None:
             work.job.outputs = promoted
-        return done._replace(next=started)
+        return done._replace(next=following, number=number)
 
     def say(self, work: Work, event: str, **fields: Any) -> None:
         key, services = work.key, self.services

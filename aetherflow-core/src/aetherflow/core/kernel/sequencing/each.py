@@ -39,8 +39,7 @@ class ForEach:
         runner, started = self._runner, time.monotonic()
         work = runner.work(job, step, path)
         items = items_of(runner, work)
-        values = [item.value for item in items]
-        frozen = None if runner.values.is_secret(work.key, values) else values
+        frozen = runner.values.encoded_items(work.key, [item.value for item in items])
         start = StepStart(work.key, "repeatable", "", step.type, work.def_hash, frozen)
         runner.state.start(start)
         trace = StepTrace(step, runner.state.latest[work.key], recorded=False, items=len(items))

@@ -11,7 +11,6 @@ from aetherflow.core.contracts.handles import StepResult
 from aetherflow.core.kernel.sequencing.attempt import Attempt
 from aetherflow.core.kernel.sequencing.execution import idempotency_key, undecided
 from aetherflow.core.kernel.sequencing.failure import message_of
-from aetherflow.core.kernel.sequencing.handover import Handover
 from aetherflow.core.kernel.sequencing.services import RunServices
 from aetherflow.core.kernel.sequencing.values import StepValues
 from aetherflow.core.kernel.sequencing.worker import call
@@ -56,9 +55,9 @@ class InnerSteps:
             result = services.wrapper.call(info, inputs, lambda: call(cls, step_id, inputs, ctx, key.job))
             outputs = services.classes.outputs_of(cls, json_safe(result.as_output()), result.status)
             reason = step_reason(result, services.redactor)
-            stored, secret, _ = self._values.without_secrets(key, outputs, None)
+            stored, secret, _ = self._values.encoded(key, outputs, None)
             outer.control.check_open()  # the result of an abandoned thread is ignored
-            Handover(key, StepEnd(Status(result.status), stored, reason, attempt.effects, secret)).write(state)
+            state.finish(key, StepEnd(Status(result.status), stored, reason, attempt.effects, secret))
         except BaseException as error:
             # a cancelled step may fail with any error, such as one about its children that were ended
             ended = isinstance(error, StepCancelledError) or outer.control.cancelled

@@ -11,7 +11,6 @@ from aetherflow.core.kernel.sequencing.attempts import Done, ms_since
 from aetherflow.core.kernel.sequencing.execution import JobRun, StepFailedError, StepTrace, StepUnknownError, Work
 from aetherflow.core.kernel.sequencing.failure import error_code_of
 from aetherflow.core.kernel.sequencing.gates import blocked_by, skipped_by, when_holds
-from aetherflow.core.kernel.sequencing.handover import Started
 from aetherflow.core.kernel.sequencing.plan import Plan, Verdict
 from aetherflow.core.kernel.sequencing.results import JobSummary
 from aetherflow.core.kernel.sequencing.scope_locks import ScopeLocks
@@ -118,16 +117,15 @@ class Sequence:
 
     def _steps(self, job: JobRun) -> None:
         state, job_id = self._state, job.spec.id
-        started: Started | None = None
+        done: Done | None = None
         steps, index = job.spec.steps, 0
         try:
             while index < len(steps):
-                done = self._step(job, steps[index], index, started)
+                done = self._step(job, steps[index], index, done)
                 index += done.steps
                 if done.status is Status.SKIPPED and steps[index - 1].on_no_data == "skip_job":
                     self._short_circuit(job, index, done.reason)
                     return
-                started = done.next
         except StepFailedError as error:
             job.failure = error
             status = Status.UNKNOWN if isinstance(error, StepUnknownError) else Status.FAILED
@@ -186,11 +184,11 @@ class Sequence:
 
     # Steps
 
-    def _step(self, job: JobRun, step: StepSpec, index: int, started: Started | None) -> Done:
-        """Run or reuse one step; `started` is its first attempt if the start is already recorded."""
+    def _step(self, job: JobRun, step: StepSpec, index: int, before: Done | None) -> Done:
+        """Run or reuse one step; the end of the step `before` may have recorded its start."""
         runner, path = self._runner, (*job.path, "steps", index)
-        if started is not None:
-            return runner.run(started.work, started, self._following)
+        if before is not None and before.next is not None:
+            return runner.run(before.next, before.number, self._following)
         if (stored := runner.done_before(StepKey(job.spec.id, step.id))) is not None:
             job.steps[step.id] = stored.outputs
             job.outputs |= self._promoted_before(job, step, stored, path)

@@ -25,7 +25,6 @@ from aetherflow.core.kernel.sequencing.execution import (
     idempotency_key,
 )
 from aetherflow.core.kernel.sequencing.failure import message_of
-from aetherflow.core.kernel.sequencing.handover import Started
 from aetherflow.core.kernel.sequencing.retry import RetryBudget, pause
 from aetherflow.core.kernel.sequencing.scope_locks import ScopeLocks
 from aetherflow.core.kernel.sequencing.services import RunServices
@@ -103,18 +102,17 @@ class StepRunner:
         """The idempotency key of a step of this run."""
         return idempotency_key(self.services.flow_id, self.services.run_id, key)
 
-    def run(self, work: Work, started: Started | None = None, follow: Follow | None = None) -> Done:
+    def run(self, work: Work, number: int = 0, follow: Follow | None = None) -> Done:
         """Make attempts until one succeeds. Raises StepFailedError, StepUnknownError, RunStoppedError.
 
-        `started` is the first attempt, if its start is already recorded. `follow` gives the step whose start is
+        `number` is that of the first attempt, if its start is already recorded. `follow` gives the step whose start is
         recorded together with a successful end of this one; if it needs nothing more it is run too, and so on.
         """
         budget = RetryBudget(work.step.retry)
         while True:
-            number = self.record_start(work, started)
-            started = None
+            started, number = self.record_start(work, number), 0
             try:
-                return self._attempt(work, number, follow)
+                return self._attempt(work, started, follow)
             except StepUnknownError:
                 raise
             except StepFailedError as failed:
@@ -124,8 +122,8 @@ class StepRunner:
                 self.attempts.say(work, "step_retry", delay_seconds=delay, error=str(failed))
                 pause(delay, self.services.stop)
 
-    def record_start(self, work: Work, started: Started | None = None) -> int:
-        """Record the start of an attempt, unless `started` has it; returns its number.
+    def record_start(self, work: Work, number: int = 0) -> int:
+        """Record the start of an attempt, unless that `number` is recorded; returns its number.
 
         Raises RunStoppedError, or StepFailedError if a lock of the run is lost.
         """
@@ -134,12 +132,13 @@ class StepRunner:
             self._locks.check()
         except (RunStoppedError, LeaseLostError) as error:
             lost = isinstance(error, LeaseLostError)
-            if started is not None:
-                started.give_up(self.state, message_of(error) if lost else said(StateReason.NOT_BEGUN))
+            if number:
+                why = message_of(error) if lost else said(StateReason.NOT_BEGUN)
+                self.state.fail(work.key, Status.INTERRUPTED, why)
             if lost:
                 raise StepFailedError(error, work.step, work.path) from error
             raise
-        return started.number if started is not None else self.state.start(work.start())
+        return number or self.state.start(work.start())
 
     def goes_on(self, error: StepFailedError) -> bool:
         """Whether other items may be run after one that failed so: it asks nobody, and no lock of the run is lost."""

@@ -104,11 +104,11 @@ class StepTurn:
 
     def _goes_on(self, done: Done) -> bool:
         """Begin the attempt whose start is recorded, unless the thread of the run has to look at it first."""
-        started, before, attempts = done.next, self.current, self._attempts
-        if started is None or _needs_more(started.work):
+        before, attempts = self.current, self._attempts
+        if done.next is None or _needs_more(done.next):
             return False
         attempts.tell_end(before)
-        self.current = following = attempts.prepare(started.work, started.number)
+        self.current = following = attempts.prepare(done.next, done.number)
         if not attempts.may_begin():  # asked now, since a stop that comes later ends this attempt
             if following.attempt.control.close():
                 self.current = before

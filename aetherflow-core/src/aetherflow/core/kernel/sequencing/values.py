@@ -46,36 +46,37 @@ class StepValues:
             return None
         return {**job.outputs, **plain(render(step.outputs, self.scope(job, result), (*path, "outputs")))}
 
-    def without_secrets(
+    def encoded(
         self, key: StepKey, outputs: Mapping[str, Any], promoted: Mapping[str, Any] | None
-    ) -> tuple[Mapping[str, Any], tuple[str, ...], Mapping[str, Any] | None]:
-        """Remove outputs that hold a secret, with a warning.
+    ) -> tuple[str, tuple[str, ...], str | None]:
+        """The outputs of a step as JSON, without those that hold a secret; their names; the outputs of its job.
 
-        Returns the step's outputs to store, the names that were removed, and the job's outputs to store.
+        Warns of a secret. OutputError for what cannot be stored.
         """
-        secret = self._secret_keys(outputs)
+        text, secret = self._encoded(outputs)
         if secret:
             names = ", ".join(secret)
             self._warn(key, f"output {names} holds a secret: not stored; the step runs again if a resumed run needs it")
-            outputs = {name: value for name, value in outputs.items() if name not in secret}
-        if promoted is not None and (hidden := self._secret_keys(promoted)):
-            promoted = {name: value for name, value in promoted.items() if name not in hidden}
-        return outputs, secret, promoted
+        return text, secret, None if promoted is None else self._encoded(promoted)[0]
 
-    def is_secret(self, key: StepKey, items: list[Any]) -> bool:
-        """Whether a list of `for_each` holds a secret and must not be stored; warns if so."""
-        found = bool(self._secret_keys({"items": items}))
-        if found:
-            self._warn(key, "for_each holds a secret: the list is not stored; a resumed run makes it again")
-        return found
+    def encoded_items(self, key: StepKey, items: list[Any]) -> str | None:
+        """A list of `for_each` as JSON; None, with a warning, if it holds a secret and must not be stored."""
+        text, secret = self._encoded({"items": items})
+        if not secret:
+            return text
+        self._warn(key, "for_each holds a secret: the list is not stored; a resumed run makes it again")
+        return None
 
     def _warn(self, key: StepKey, message: str) -> None:
         self._services.events.emit(
             "log", level="WARNING", job_id=key.job, step_id=key.step, message=f"{key}: {message}"
         )
 
-    def _secret_keys(self, outputs: Mapping[str, Any]) -> tuple[str, ...]:
-        redactor = self._services.redactor
-        if not outputs or not redactor.longest or redactor.mask(text := to_json(outputs)) == text:
-            return ()
-        return tuple(name for name, value in outputs.items() if redactor.mask(text := to_json({name: value})) != text)
+    def _encoded(self, outputs: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+        """Outputs as JSON, without those that hold a secret, and the names of these."""
+        redactor, text = self._services.redactor, to_json(outputs)
+        if not outputs or not redactor.longest or redactor.mask(text) == text:
+            return text, ()
+        each = {name: to_json({name: value}) for name, value in outputs.items()}
+        secret = tuple(name for name, one in each.items() if redactor.mask(one) != one)
+        return to_json({name: value for name, value in outputs.items() if name not in secret}), secret

@@ -1,9 +1,11 @@
 """Interrupted `once` steps: a recorded decision, or the step's `verify`, tells whether the step was done."""
 
 from aetherflow.core.base.errors import PluginError, StateError
+from aetherflow.core.base.said import said
 from aetherflow.core.kernel.sequencing.attempts import Done
 from aetherflow.core.kernel.sequencing.execution import StepFailedError, StepTrace, StepUnknownError, Work, undecided
 from aetherflow.core.kernel.sequencing.steps import StepRunner
+from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.state.transitions import Status
 
@@ -30,24 +32,16 @@ class Verification:
         found = self._verify(work, record.attempt)
         if found.status is Status.SKIPPED:
             return None
-        job, step, runner = work.job, work.step, self._runner
-        outputs = dict(found.outputs)
-        promoted = None
+        done = Done(Status.SUCCESS, dict(found.outputs), said(StateReason.VERIFIED))
         try:
-            if work.is_whole:
-                job.steps[step.id] = outputs
-                promoted = runner.values.promoted(job, step, outputs, work.path)
-            stored, secret, shown = runner.values.without_secrets(work.key, outputs, promoted)
-            runner.state.verified(work.key, stored, secret, shown)
+            done = self._runner.attempts.hand_over(work, done)
         except StateError:
             raise
         except Exception as error:  # it was done, but the outputs of `verify` do not serve as its own
-            raise StepUnknownError(error, step, getattr(error, "at", ()) or work.path) from error
-        if promoted is not None:
-            job.outputs = promoted
+            raise StepUnknownError(error, work.step, getattr(error, "at", ()) or work.path) from error
         if work.is_whole:
-            runner.reused(job, step)
-        return Done(Status.SUCCESS, outputs, None)
+            self._runner.reused(work.job, work.step)
+        return done
 
     def _verify(self, work: Work, attempt: int) -> Done:
         spec, runner = work.step.verify, self._runner

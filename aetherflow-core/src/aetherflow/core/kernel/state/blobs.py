@@ -3,13 +3,11 @@
 import hashlib
 import json
 import zlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
-from aetherflow.core.kernel.state.values import to_json
 
 ROW_LIMIT = 256 * 1024
 """Outputs of up to this many characters of JSON are stored in their row."""
@@ -103,9 +101,8 @@ class TableBlobs(NamedTuple):
         """Nothing: a row is there as a whole, or not at all."""
 
 
-def dump_outputs(value: Mapping[str, Any], blobs: Blobs) -> tuple[str | None, str | None]:
-    """The columns (text, blob): JSON text, or the name of a durable large output; the other is None."""
-    text = to_json(value)
+def dump_outputs(text: str, blobs: Blobs) -> tuple[str | None, str | None]:
+    """The columns (text, blob) of outputs as JSON: that, or the name of a durable large output; the other is None."""
     if len(text) <= ROW_LIMIT:
         return text, None
     data = zlib.compress(text.encode(), 1)

@@ -140,8 +140,8 @@ class StepStart(NamedTuple):
     idem_key: str
     plugin: str
     def_hash: str
-    items: list[Any] | None = None
-    """The frozen list of a `for_each`."""
+    items: str | None = None
+    """The frozen list of a `for_each`, as JSON: `{"items": […]}`."""
     label: str | None = None
     """Name of the item for people."""
 
@@ -165,12 +165,13 @@ class StepEnd(NamedTuple):
     """The record of a successful end of an attempt: SUCCESS or SKIPPED."""
 
     status: Status
-    outputs: Mapping[str, Any]
+    outputs: str
+    """The outputs of the step as JSON text."""
     reason: Reason | None
     effects: StepEffects
     secret_keys: tuple[str, ...] = ()
-    job_outputs: Mapping[str, Any] | None = None
-    """All outputs of the job so far; None if the step adds none."""
+    job_outputs: str | None = None
+    """All outputs of the job so far, as JSON; None if the step adds none."""
 
 
 @dataclass(slots=True, eq=False, repr=False)

@@ -204,7 +204,7 @@ class RunState:
         for job_id, names in intervention.kept_outputs.items():
             stored = self.job_outputs(job_id) if names else {}
             if outputs := {name: value for name, value in stored.items() if name in names}:
-                found[job_id] = dump_outputs(outputs, self.unit.blobs)
+                found[job_id] = dump_outputs(to_json(outputs), self.unit.blobs)
         return found
 
     def _intervene(self, intervention: Intervention, kept_outputs: Mapping[str, tuple[str | None, str | None]]) -> None:

@@ -106,18 +106,19 @@ class StepStates:
 
     def start(self, start: StepStart) -> int:
         """Record the start of an attempt, before it may have any effect; returns its number."""
-        items, blob = (None, None) if start.items is None else dump_outputs({"items": start.items}, self._unit.blobs)
+        items, blob = (None, None) if start.items is None else dump_outputs(start.items, self._unit.blobs)
         with self._unit.transaction("step RUNNING"):
             return self._start(start, items=items, items_blob=blob)
 
     def finish(self, key: StepKey, end: StepEnd, then: StepStart | None = None) -> int:
         """Record a successful end: status, outputs, artifacts, job outputs and ledger entries in one transaction.
 
-        `then` is the start of the next step, in the same transaction; returns the number of that attempt, else 0.
+        `then` is the start of the next step, in the same transaction; returns the number of that attempt, else 0. The
+        files that the rows name are durable before: a file is synced when it is published (`base.durable`), a large
+        output when it is stored (`state.blobs`).
         """
-        # outputs that cannot be stored are refused here, before any change: the attempt can still be recorded as failed
         text, blob = dump_outputs(end.outputs, self._unit.blobs)
-        promoted = self._dump(end.job_outputs)
+        promoted = None if end.job_outputs is None else dump_outputs(end.job_outputs, self._unit.blobs)
         secret = to_json(list(end.secret_keys)) if end.secret_keys else None
         ended, read, event = self._unit.now_ms(), end.effects.read(), StepEnded(key, end.effects)
         with self._unit.recording(f"step {end.status}", event):
@@ -165,22 +166,6 @@ class StepStates:
         with self._unit.transaction("step DISCARDED"):
             self.discard(key)
 
-    def verified(
-        self,
-        key: StepKey,
-        outputs: Mapping[str, Any],
-        secret_keys: tuple[str, ...],
-        job_outputs: Mapping[str, Any] | None,
-    ) -> None:
-        """Record that an interrupted `once` step was done according to its `verify`."""
-        text, blob = dump_outputs(outputs, self._unit.blobs)
-        promoted = self._dump(job_outputs)
-        secret = to_json(list(secret_keys)) if secret_keys else None
-        verified = reason_columns(said(StateReason.VERIFIED))
-        with self._unit.transaction("step SUCCESS"):
-            self._end(key, Status.SUCCESS, outputs=text, blob=blob, secret_keys=secret, **verified)
-            self._promote(key.job, promoted)
-
     # Within the transaction that begins the run
 
     def interrupt_all(self) -> None:
@@ -204,9 +189,6 @@ class StepStates:
         self._change(key, Status.SUCCESS, outputs="{}", **reason_columns(reason))
 
     # Helpers
-
-    def _dump(self, outputs: Mapping[str, Any] | None) -> tuple[str | None, str | None] | None:
-        return None if outputs is None else dump_outputs(outputs, self._unit.blobs)
 
     def _promote(self, job_id: str, dumped: tuple[str | None, str | None] | None) -> None:
         if dumped is not None:
