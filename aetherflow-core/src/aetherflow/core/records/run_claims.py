@@ -1,7 +1,7 @@
 """The part of a run that records its claims: with the ends of its steps, and with its own end."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,13 +46,13 @@ class RunClaims(RunPart):
         self._family: Family = {}
         self.end = ClaimsEnd()
 
-    def around(self, unit: Unit, event: RunEvent) -> AbstractContextManager[None]:
+    def around(self, unit: Unit, event: RunEvent) -> AbstractContextManager[None] | None:
         """Hold the runs that claims are taken from; make claims final that stand in other files than the run."""
         if isinstance(event, StepEnded) and (staged := StepClaims.of(event.effects).staged):
             return self._taking(event.key, staged.values())
         if isinstance(event, RunEnded) and event.whole:
             self._end_elsewhere(unit)
-        return nullcontext()
+        return None
 
     def apply(self, unit: Unit, event: RunEvent) -> None:
         """Write the claims of a step, or end those of the run. ClaimBusyError, LostOwnershipError."""

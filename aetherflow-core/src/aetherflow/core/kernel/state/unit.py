@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 from aetherflow.core.base import durable
@@ -68,11 +68,12 @@ class Unit:
     def recording(self, name: str, event: "RunEvent") -> Iterator[None]:
         """A transaction that writes an event down, within all that the parts of the run need around it."""
         self._check_parts()
-        with ExitStack() as around:
-            for part in self.parts:
-                around.enter_context(part.around(self, event))
-            around.enter_context(self.transaction(name))
-            yield
+        needed = [around for part in self.parts if (around := part.around(self, event)) is not None]
+        with ExitStack() as stack:
+            for around in needed:
+                stack.enter_context(around)
+            with self.transaction(name):
+                yield
 
     def apply(self, event: "RunEvent") -> None:
         """Within the transaction of an event: let the parts of the run write their rows."""
@@ -147,9 +148,9 @@ class RunPart:
     def check(self) -> None:
         """Called before each transaction. Raises LostOwnershipError once another process may own the run."""
 
-    def around(self, _unit: Unit, _event: RunEvent) -> AbstractContextManager[None]:
-        """Entered before the transaction of the end of a step or of the run, left after it."""
-        return nullcontext()
+    def around(self, _unit: Unit, _event: RunEvent) -> AbstractContextManager[None] | None:
+        """Entered before the transaction of the end of a step or of the run, left after it; None if not needed."""
+        return None
 
     def apply(self, unit: Unit, event: RunEvent) -> None:
         """Write the part's rows, within the transaction; the first ones of a step's end, which they may refuse."""
