@@ -8,6 +8,7 @@ import pytest
 from core_clock import ahead
 from core_history import OK, flow, status
 
+from aetherflow.core.base.durable import failpoint
 from aetherflow.core.records.registry import forget
 
 if TYPE_CHECKING:
@@ -120,3 +121,26 @@ def test_a_registry_of_before_keeps_its_refused_starts_and_its_order(project: "P
     run(project, "good", good=True)
     assert [found for found, _ in open_runs(project)] == ["REFUSED"]
     assert path.with_name("registry.sqlite.v2.bak").exists()
+
+
+def test_a_success_that_the_registry_has_missed_resolves_what_was_before_it(
+    project: "Project", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the process was killed after the end of its run: the state knows it, the registry does not."""
+    run(project, "first", good=False)
+    names: list[str] = []
+
+    def fail(name: str, *_: object) -> None:
+        names.append(name)
+        if names.count("begin register run") == 2:
+            raise OSError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(failpoint, "act", fail)
+        run(project, "second", good=True)
+    assert "committed run SUCCESS" in names
+    assert open_runs(project) == []
+    assert project.cli("status").code == 0
+    run(project, "third", good=False)
+    assert open_runs(project) == [("FAILED", "third")]
+    assert status(project)["needs_person"][0]["times"] == 1

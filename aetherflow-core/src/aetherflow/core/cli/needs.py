@@ -14,7 +14,6 @@ from aetherflow.core.cli.causes import Cause, asks, cause_of, short
 from aetherflow.core.cli.how_far import progress_of
 from aetherflow.core.cli.lookup import plain, resolve_commands
 from aetherflow.core.cli.next_steps import Here, instead
-from aetherflow.core.cli.notes import Key
 from aetherflow.core.cli.older_rows import older_rows
 from aetherflow.core.cli.refusing import RefusedReason
 from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson, NeedStatus
@@ -24,7 +23,7 @@ from aetherflow.core.kernel.state.unusable import unreadable
 from aetherflow.core.records import registry
 from aetherflow.core.records.acts import Act, Verb, standing
 from aetherflow.core.records.family import lives
-from aetherflow.core.records.overview import Overview, is_healed, overview
+from aetherflow.core.records.overview import Key, Overview, healed_by_states, is_healed, overview
 from aetherflow.core.records.registry_file import schema_of
 from aetherflow.core.records.trouble import Trouble, trouble_of
 from aetherflow.core.runtime.resuming import outer_run
@@ -113,8 +112,7 @@ def picture(
         if _wanted(flow_id or Path(refused.flow_path).name, flow):
             _refused(picture, here, refused, flow_id, acts, now)
     unusable = unreadable_in(root)
-    if locks is not None and root not in unusable:
-        unusable |= unusable_stores(root, locks)
+    unusable |= unusable_stores(root, locks) if locks is not None and root not in unusable else {}
     picture.needs += [_unreadable_row(file.name, now, error) for file, error in unusable.items()]
     _add_unread(picture, root)
     if picture.gone:
@@ -164,12 +162,12 @@ def _files(picture: Picture) -> None:
 
 
 def _read(picture: Picture, found: Overview, usable: set[str]) -> "dict[Key, tuple[Registered, int]]":
-    """Read what the state files say of open runs; returns each with the end of what heals it (or 0)."""
+    """Read what the state files say of open runs; returns each with the end of what heals it (or 0), the last first."""
+    latest = sorted(found.open, key=lambda each: -(each[0].recorded or 0))
+    rows = {(run.state_path, run.flow_id, run.run_id): (run, healed) for run, healed in latest}
     wanted: dict[str, list[tuple[str, str]]] = {}
-    rows: dict[Key, tuple[Registered, int]] = {}
-    for run, healed in found.open:
-        wanted.setdefault(run.state_path, []).append((run.flow_id, run.run_id))
-        rows[run.state_path, run.flow_id, run.run_id] = run, healed
+    for path, *ids in rows:
+        wanted.setdefault(path, []).append((ids[0], ids[1]))
     for run in found.latest.values():  # ended well, but not whole: the reason is in its state
         if run.reason_code is not None and run.status == Status.SUCCESS:
             wanted.setdefault(run.state_path, []).append((run.flow_id, run.run_id))
@@ -179,7 +177,7 @@ def _read(picture: Picture, found: Overview, usable: set[str]) -> "dict[Key, tup
                 picture.known[path, trouble.run.flow_id, trouble.run.run_id] = trouble
         except StateError as error:
             picture.unreadable[path] = error
-    return rows
+    return healed_by_states(rows, picture.known)
 
 
 def _of_one_thing(picture: Picture, rows: "dict[Key, tuple[Registered, int]]") -> list[list[Trouble]]:
@@ -188,7 +186,7 @@ def _of_one_thing(picture: Picture, rows: "dict[Key, tuple[Registered, int]]") -
     Whether a step was done is asked of each run: no later one answers that.
     """
     found: dict[tuple[str, ...], list[Trouble]] = {}
-    for key, (known, healed) in sorted(rows.items(), key=lambda each: -(each[1][0].recorded or 0)):
+    for key, (known, healed) in rows.items():
         if (trouble := picture.known.get(key)) is None:
             continue
         run = trouble.run

@@ -10,6 +10,7 @@ from aetherflow.core.cli.how_far import how_far, progress_of
 from aetherflow.core.cli.waiting import Waits, waiting_here, waits_json
 from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.records.overview import Key
 from aetherflow.core.records.reading import read
 from aetherflow.core.records.trouble import trouble_of
 
@@ -38,8 +39,6 @@ class Note(NamedTuple):
         return told | waits_json(self.waits)
 
 
-Key = tuple[str, str, str]
-"""State file, flow id and run id."""
 Notes = dict[Key, Note]
 
 

@@ -16,7 +16,7 @@ from aetherflow.core.records.older import LOST, KnownEnd, is_older, lacking, las
 from aetherflow.core.runtime.resuming import named
 
 if TYPE_CHECKING:
-    from aetherflow.core.cli.notes import Key
+    from aetherflow.core.records.overview import Key
     from aetherflow.core.records.registry_file import Registered
     from aetherflow.core.records.trouble import Trouble
 

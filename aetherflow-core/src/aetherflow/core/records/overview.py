@@ -1,8 +1,8 @@
 """What the registry says of all flows at once: which runs nothing has healed, and how each flow stands."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
@@ -12,6 +12,11 @@ from aetherflow.core.records.history import PastRun
 from aetherflow.core.records.refused import Refused, open_refusals
 from aetherflow.core.records.registry_file import Registered
 
+if TYPE_CHECKING:
+    from aetherflow.core.records.trouble import Trouble
+
+Key = tuple[str, str, str]
+"""State file, flow id and run id."""
 _COLUMNS = (
     "r.flow_id, r.run_id, r.state_path, r.flow_path, r.started_at, r.status, r.ended_at, r.subject, r.given, r.parent, "
     "r.reason_code, r.settled, r.manifest, r.open_claims, r.recorded"
@@ -100,6 +105,24 @@ def is_healed(ended: int | None, healed: int, run: PastRun) -> bool:
     alive, has no place in the order of record: what ended in that time does not resolve it.
     """
     return healed > 0 and (ended == run.finished_at is not None or not run.started_at <= healed < run.last_seen)
+
+
+def healed_by_states(
+    rows: Mapping[Key, tuple[Registered, int]], known: "Mapping[Key, Trouble]"
+) -> dict[Key, tuple[Registered, int]]:
+    """Add what resolves a run by the states alone, to rows with the last first.
+
+    A run that was killed after its success was committed, and before the registry knew it, resolves like any other.
+    """
+    found: dict[Key, tuple[Registered, int]] = {}
+    ended: dict[tuple[str, str], int] = {}
+    for key, (run, healed) in rows.items():
+        subject = run.flow_id, run.subject or run.run_id
+        found[key] = run, healed or ended.get(subject, 0)
+        trouble = known.get(key)
+        if trouble is not None and trouble.run.status == Status.SUCCESS and not trouble.run.partial:
+            ended.setdefault(subject, trouble.run.last_seen)
+    return found
 
 
 def overview(db: durable.Database) -> Overview:
