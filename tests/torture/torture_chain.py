@@ -292,7 +292,10 @@ def _log(root: Path, state: Path, rng: random.Random) -> str:
         known = {head: run for run, head in db.execute("SELECT run_id, chain FROM heads WHERE event='ended'")}
         latest = {run: head for head, run in known.items()}
     with contextlib.closing(sqlite3.connect(root / "engine/registry.sqlite")) as db:
-        seen = {head for (head,) in db.execute("SELECT head FROM heads WHERE event='ended'")}
+        # of what was restored, accepted or migrated, the registry says nothing of the logs before
+        query = """SELECT head FROM heads WHERE event='ended' AND state_path=? AND seq > coalesce(
+            (SELECT max(seq) FROM heads AS a WHERE a.event='adopted' AND a.state_path=heads.state_path), 0)"""
+        seen = {head for (head,) in db.execute(query, (str(state),))}
     runs &= {run for run, head in latest.items() if head in seen}
     logs = state.with_name(f"{state.name}.d") / "logs"
     files = [path for path in logs.rglob("*") if path.is_file() and runs & {path.stem, *path.parts}]
