@@ -140,9 +140,7 @@ def failed_calls(wanted: Call, injected: list[str], recorded: list[Call], disk: 
         if (file := _file(text, disk)) is None:
             continue  # Python looked for a module elsewhere
         same = [other for other in recorded if other.name == wanted.name and _file(other.text, disk) == file]
-        same.sort(
-            key=lambda other: not other.worked
-        )  # one that fails by itself, as nothing is there yet, tells nothing
+        same.sort(key=lambda other: not other.worked)  # one that fails by itself tells nothing
         yield wanted if wanted in same or not same else same[0]
 
 
