@@ -19,7 +19,9 @@ PEERS := $(addprefix tests/system/,builtins_db/test_db_hostile.py builtins_db/te
 TORTURE := $(sort $(wildcard tests/torture/test_torture_*.py)) $(PROPERTIES) $(PEERS)
 WORKERS := 2
 # Bytecode is kept even where the environment forbids it: pytest's rewritten modules are half of what a start costs.
-PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+# A worker that hangs is ended, and ends the run: with groups, xdist waits for ever after it has replaced one.
+SIDE_BY_SIDE = -n $(WORKERS) --dist loadgroup --max-worker-restart=0
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(SIDE_BY_SIDE)
 COMPILE := $(BIN)/python -m compileall -q $(SOURCES)
 UV = PATH="$(CURDIR)/$(BIN):$$PATH" uv
 
@@ -46,7 +48,7 @@ test: $(READY) ## all tests: unit, processes and servers, and a sample of the to
 
 coverage: $(READY) ## which share of each distribution the unit and system tests take; fails where it must not be low
 	@rm -rf .coverage.d && mkdir .coverage.d
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadgroup tests/unit tests/system
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/coverage run -m pytest $(SIDE_BY_SIDE) tests/unit tests/system
 	@$(BIN)/coverage combine -q && $(BIN)/coverage json -q -o .coverage.d/coverage.json
 	@$(BIN)/python tests/services/coverage_table.py .coverage.d/coverage.json
 

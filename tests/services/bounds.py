@@ -70,6 +70,7 @@ def passes(uv: str, distribution: str, extras: set[str], end: str) -> bool:
             "2",
             "--dist",
             "loadgroup",
+            "--max-worker-restart=0",
             *map(str, tests_of(distribution)),
         ]
         env = {**os.environ, "PATH": f"{environment}/bin:{os.environ['PATH']}"}
