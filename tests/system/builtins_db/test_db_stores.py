@@ -269,7 +269,7 @@ jobs:
 def test_a_lock_store_that_another_run_creates_meanwhile_is_taken(mariadb: Database, tmp_path: Path) -> None:
     path = place_of(new_database(mariadb, "meanwhile")).use(tmp_path)
     with (
-        another_creates(path, "locks", schema._TABLES, schema.SCHEMA_VERSION),
+        another_creates(path, "locks", durable.statements_of(*schema.TABLES), schema.SCHEMA_VERSION),
         closing(LockStore(path)) as store,
     ):
         assert store.holders() == []

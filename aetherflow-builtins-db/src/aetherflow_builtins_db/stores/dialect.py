@@ -23,7 +23,7 @@ _IN_KEYS = {
 }
 """The columns of text that stand in keys and indexes, with their characters: 768 at most in one."""
 _TYPES_OF_MARIADB = {
-    r"\bINTEGER PRIMARY KEY(?! CHECK)( AUTOINCREMENT)?": "BIGINT AUTO_INCREMENT PRIMARY KEY",
+    r"\bINTEGER PRIMARY KEY( AUTOINCREMENT)?": "BIGINT AUTO_INCREMENT PRIMARY KEY",
     r"\bINTEGER\b": "BIGINT",
     r"\bBLOB\b": "LONGBLOB",
     **{rf"\b{name} TEXT\b": f"{name} VARCHAR({characters})" for name, characters in _IN_KEYS.items()},

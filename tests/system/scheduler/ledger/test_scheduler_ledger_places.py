@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from aetherflow.core.base import durable
 from aetherflow.scheduler.ledger import schema
 from aetherflow.scheduler.ledger.store import Ledger
 from db_places import new_database
@@ -42,7 +43,7 @@ class TestLedgerInADatabaseServer(LedgerCases):
 def test_a_ledger_that_another_scheduler_creates_meanwhile_is_taken(mariadb: Database, tmp_path: Path) -> None:
     path = place_of(new_database(mariadb, "meanwhile")).use(tmp_path) / "night"
     with (
-        another_creates(path, "ledger", schema._TABLES, schema.SCHEMA_VERSION),
+        another_creates(path, "ledger", durable.statements_of(*schema.TABLES), schema.SCHEMA_VERSION),
         closing(Ledger(path, HandClock())) as ledger,
     ):
         assert ledger.db.schema_version() == schema.SCHEMA_VERSION

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from aetherflow.core.api import StateError
-from aetherflow.scheduler.ledger.copying import TABLES
 from aetherflow.scheduler.ledger.document_owner import check_owner
 from aetherflow.scheduler.ledger.epochs import Epochs
 from aetherflow.scheduler.ledger.slots import Slots
@@ -45,13 +44,3 @@ def test_a_document_of_another_host_with_other_items_is_another_one(tmp_path: Pa
         with ledger.transaction("ours"):
             Slots(ledger).claim("a", [Verdict(0, Status.WAITING, None)], trigger="run")
         check_owner(ledger, ONE, {"b"})  # here it is known which document that is
-
-
-def test_all_but_the_owners_is_copied(tmp_path: Path) -> None:
-    with closing(Ledger(tmp_path / "ledger.sqlite", Clock())) as ledger:
-        tables = ledger.read("SELECT name FROM sqlite_master WHERE type='table'")
-        assert {name for (name,) in tables} == {*TABLES, "owners"}
-        for table, (columns, key) in TABLES.items():
-            known = {name for (name,) in ledger.read(f"SELECT name FROM pragma_table_info('{table}')")}
-            counted = {key} if key in ("id", "seq") and table != "fence" else set()
-            assert set(columns.split(", ")) == known - counted, table

@@ -15,8 +15,6 @@ from aetherflow.core.kernel.state.schema import (
     OUTBOX,
     SCHEMA_VERSION,
     TABLES,
-    Table,
-    statements_of,
 )
 from aetherflow.core.kernel.state.store import StateStore, create_schema
 from aetherflow.core.kernel.state.unusable import schema_of
@@ -76,14 +74,14 @@ ALTER TABLE step_runs ADD COLUMN error_code TEXT;
 ALTER TABLE step_runs ADD COLUMN label TEXT;
 ALTER TABLE step_runs ADD COLUMN def_version INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE journal ADD COLUMN chain TEXT;
-{statements_of(CLAIMS, ACTS, OUTBOX, HEADS, META)}
+{durable.statements_of(CLAIMS, ACTS, OUTBOX, HEADS, META)}
 {_CODES_OF_1_0}
 {_CLAIMS_OF_1_0}""",
 }
 """Version to the statements that migrate it to the next; a migrated and a new file have the same columns."""
 
 
-def prepare_schema(connection: durable.Database, path: Path, tables: tuple[Table, ...] = TABLES) -> bool:
+def prepare_schema(connection: durable.Database, path: Path, tables: tuple[durable.Table, ...] = TABLES) -> bool:
     """Create the tables in a new file, accept our own version, migrate an older one, refuse any other.
 
     True if it was migrated. Raises StateError for a file of a newer engine, for a database that is not ours, and for an

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from aetherflow.core.base import durable
-from aetherflow.core.kernel.state.schema import SCHEMA_VERSION, TABLES, statements_of
+from aetherflow.core.kernel.state.schema import SCHEMA_VERSION, TABLES
 from aetherflow.core.kernel.state.unusable import require_schema, unreadable
 
 T = TypeVar("T")
@@ -66,7 +66,7 @@ def read_any(path: Path, query: Callable[[durable.SqliteDatabase], T]) -> T:
 def empty_state() -> durable.Database:
     """An empty state in memory, for a state file that does not exist."""
     connection = durable.memory_database()
-    durable.execute_all(connection, statements_of(*TABLES), SCHEMA_VERSION)
+    durable.execute_all(connection, durable.statements_of(*TABLES), SCHEMA_VERSION)
     return connection
 
 

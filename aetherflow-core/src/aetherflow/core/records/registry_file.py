@@ -163,7 +163,7 @@ def read_registry(root: Path, query: Callable[[durable.Database], T]) -> T:
             raise _OlderError
         with closing(durable.memory_database()) as memory:
             cast("durable.SqliteDatabase", db).backup(memory)
-            _define(memory, MIGRATIONS[version])
+            durable.execute_all(memory, MIGRATIONS[version], SCHEMA_VERSION)
             return query(memory)
 
     try:
@@ -202,7 +202,7 @@ def open_registry(root: Path) -> durable.Database:
             with durable.transaction(db, "create registry"):
                 db.await_turn("registry")
                 if not db.tables():
-                    _define(db, TABLES)
+                    durable.execute_all(db, durable.statements_of(*TABLES), SCHEMA_VERSION)
                     add_runs(db, found)
         elif version < SCHEMA_VERSION:
             _migrate(db, path, version)
@@ -216,19 +216,13 @@ def _migrate(db: durable.Database, path: Path, version: int) -> None:
     with durable.transaction(db, "migrate registry"):
         if db.schema_version() == version:  # else another process was first
             durable.keep_before(path, version)
-            _define(db, MIGRATIONS[version])
-
-
-def _define(db: durable.Database, tables: Iterable[str]) -> None:
-    for statement in tables:
-        db.execute(statement)
-    db.set_schema_version(SCHEMA_VERSION)
+            durable.execute_all(db, MIGRATIONS[version], SCHEMA_VERSION)
 
 
 def empty_registry() -> durable.SqliteDatabase:
     """A registry without rows, in memory."""
     memory = durable.memory_database()
-    _define(memory, TABLES)
+    durable.execute_all(memory, durable.statements_of(*TABLES), SCHEMA_VERSION)
     return memory
 
 

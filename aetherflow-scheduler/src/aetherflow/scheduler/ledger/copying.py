@@ -11,28 +11,11 @@ from aetherflow.core.api import RunBusyError, StateError
 from aetherflow.core.embedding import durable
 from aetherflow.scheduler.ledger.known import document_of, known_schedules, ledgers_under
 from aetherflow.scheduler.ledger.records import insert
+from aetherflow.scheduler.ledger.schema import COPIED
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.schedule.schedule import ledger_place
 from aetherflow.scheduler.time.clock import Clock
 
-_SLOT = """item, slot, status, reason, run_id, batch, attempts, failures, trigger, host, owner, claimed_at,
-started_at, finished_at, exit_code, waits_since, not_before, queued, late, overdue, pool, params, pid, birth, log,
-reason_code, told_by, flow_id, state_path"""
-_ATTEMPT = """item, slot, run_id, attempt, status, reason, trigger, host, pid, started_at, finished_at, exit_code, log,
-reason_code"""
-TABLES = {
-    "items": ("item, cursor, file, pruned", "item"),
-    "epochs": ("item, definition, since, until", "id"),
-    "slots": (_SLOT.replace("\n", " "), "item, slot"),
-    "attempts": (_ATTEMPT.replace("\n", " "), "item, slot, attempt"),
-    "pauses": ("item, since, until, reason, actor", "id"),
-    "fence": ("id, token, owner, host, pid, since", "id"),
-    "journal": ("at, event, item, slot, actor, detail, chain", "seq"),
-    "acts": ("item, slot, verb, actor, host, reason, until, at, ended_at, ended_by", "id"),
-    "outbox": ("id, item, slot, run_id, event, detail, at, done_at", "seq"),
-    "meta": ("name, value", "name"),
-}
-"""Columns, without those that count the rows of one ledger, and order. Owners are processes: none lives."""
 _COPIED, _DOCUMENT, _INDEX = "copied", "document", "slots_of_run"
 """Names in `meta` that are of one ledger: what the rows of a copy were then, whose it is, that it has an index."""
 Places = Mapping[tuple[str, str], str]
@@ -74,11 +57,11 @@ def _copy(source: Ledger, target: Ledger, places: Places) -> int | None:
     if any(before.values()) and was != [(_digest(before),)]:
         raise StateError(f"the ledger {target.path} has gone on", fix="copy from there, or to another place")
     with target.transaction("copy ledger"):
-        for table, (columns, _) in TABLES.items():
-            target.db.execute(f"DELETE FROM {table}")  # noqa: S608 names are ours
-            marks = ", ".join("?" * len(columns.split(", ")))
-            query = f"INSERT INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608 names are ours
-            target.db.executemany(query, [tuple(row.values()) for row in rows[table]])
+        for table in COPIED:
+            target.db.execute(f"DELETE FROM {table.name}")  # noqa: S608 names are ours
+            marks = ", ".join("?" * len(table.names))
+            query = f"INSERT INTO {table.name} ({', '.join(table.names)}) VALUES ({marks})"  # noqa: S608 names are ours
+            target.db.executemany(query, [tuple(row.values()) for row in rows[table.name]])
         insert(target.db, "meta", {"name": _COPIED, "value": _digest(rows)})
     if _rows_of(target) != rows:
         raise StateError(f"the ledger {source.path} is another one in {target.path}", fix="do the same again")
@@ -87,9 +70,9 @@ def _copy(source: Ledger, target: Ledger, places: Places) -> int | None:
 
 def _rows_of(ledger: Ledger) -> dict[str, list[dict[str, Any]]]:
     found = {}
-    for table, (columns, order) in TABLES.items():
-        rows = ledger.read(f"SELECT {columns} FROM {table} ORDER BY {order}")  # noqa: S608 names are ours
-        found[table] = [dict(zip(columns.split(", "), row, strict=True)) for row in rows]
+    for table in COPIED:
+        query = f"SELECT {', '.join(table.names)} FROM {table.name} ORDER BY {table.number or table.key}"  # noqa: S608
+        found[table.name] = [dict(zip(table.names, row, strict=True)) for row in ledger.read(query)]
     found["meta"] = [row for row in found["meta"] if row["name"] not in (_COPIED, _DOCUMENT, _INDEX)]
     return found
 

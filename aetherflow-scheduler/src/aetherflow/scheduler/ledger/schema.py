@@ -24,67 +24,82 @@ from aetherflow.core.embedding import aside, durable, newer
 SCHEMA_VERSION = 3
 Living = Callable[[], list[str]]
 
-_ADDED_IN_3 = """
-CREATE TABLE acts (
-    id INTEGER PRIMARY KEY, item TEXT NOT NULL, slot INTEGER, verb TEXT NOT NULL, actor TEXT NOT NULL,
-    host TEXT NOT NULL, reason TEXT NOT NULL, until INTEGER, at INTEGER NOT NULL, ended_at INTEGER, ended_by TEXT
-) STRICT;
-CREATE INDEX acts_of_item ON acts (item, slot);
-CREATE TABLE outbox (
-    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, item TEXT NOT NULL, slot INTEGER NOT NULL, run_id TEXT NOT NULL,
-    event TEXT NOT NULL, detail TEXT NOT NULL, at INTEGER NOT NULL, done_at INTEGER
-) STRICT;
-CREATE INDEX open_outbox ON outbox (seq) WHERE done_at IS NULL;
-CREATE INDEX outbox_of_item ON outbox (item, seq);
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID, STRICT;
-"""
-_INDEXES_OF_3 = """
-CREATE INDEX unwell_slots ON slots (slot) WHERE status IN ('FAILED', 'UNKNOWN', 'MISSED');
-CREATE INDEX held_slots ON slots (slot) WHERE reason_code='after_healed';
-"""
-
-_TABLES = f"""
-CREATE TABLE items (
-    item TEXT NOT NULL PRIMARY KEY, cursor INTEGER NOT NULL, file TEXT, pruned INTEGER
-) WITHOUT ROWID, STRICT;
-CREATE TABLE epochs (
-    id INTEGER PRIMARY KEY, item TEXT NOT NULL, definition TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER
-) STRICT;
-CREATE INDEX epochs_of_item ON epochs (item, since);
-CREATE TABLE slots (
-    item TEXT NOT NULL, slot INTEGER NOT NULL, status TEXT NOT NULL, reason TEXT, run_id TEXT NOT NULL,
-    batch INTEGER NOT NULL DEFAULT 1, attempts INTEGER NOT NULL DEFAULT 0, failures INTEGER NOT NULL DEFAULT 0,
-    trigger TEXT NOT NULL, host TEXT NOT NULL, owner TEXT, claimed_at INTEGER NOT NULL, started_at INTEGER,
-    finished_at INTEGER, exit_code INTEGER, waits_since INTEGER, not_before INTEGER,
-    queued INTEGER NOT NULL DEFAULT 0, late INTEGER NOT NULL DEFAULT 0, overdue INTEGER NOT NULL DEFAULT 0,
-    pool TEXT, params TEXT NOT NULL DEFAULT '{{}}', pid INTEGER, birth TEXT, log TEXT,
-    reason_code TEXT, told_by TEXT, flow_id TEXT, state_path TEXT,
-    PRIMARY KEY (item, slot)
-) WITHOUT ROWID, STRICT;
-CREATE INDEX open_slots ON slots (status) WHERE status IN ('WAITING', 'RUNNING', 'INTERRUPTED');
-CREATE TABLE attempts (
-    item TEXT NOT NULL, slot INTEGER NOT NULL, run_id TEXT NOT NULL, attempt INTEGER NOT NULL, status TEXT NOT NULL,
-    reason TEXT, trigger TEXT NOT NULL, host TEXT NOT NULL, pid INTEGER, started_at INTEGER NOT NULL,
-    finished_at INTEGER, exit_code INTEGER, log TEXT, reason_code TEXT,
-    PRIMARY KEY (item, slot, attempt)
-) WITHOUT ROWID, STRICT;
-CREATE TABLE owners (
-    name TEXT NOT NULL PRIMARY KEY, kind TEXT NOT NULL, host TEXT NOT NULL, pid INTEGER NOT NULL, since INTEGER NOT NULL
-) WITHOUT ROWID, STRICT;
-CREATE TABLE pauses (
-    id INTEGER PRIMARY KEY, item TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER, reason TEXT NOT NULL,
-    actor TEXT NOT NULL
-) STRICT;
-CREATE INDEX pauses_of_item ON pauses (item, since);
-CREATE TABLE fence (
-    id INTEGER PRIMARY KEY CHECK (id = 1), token INTEGER NOT NULL, owner TEXT NOT NULL, host TEXT NOT NULL,
-    pid INTEGER NOT NULL, since INTEGER NOT NULL
-) STRICT;
-CREATE TABLE journal (
-    seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, event TEXT NOT NULL, item TEXT, slot INTEGER, actor TEXT NOT NULL,
-    detail TEXT NOT NULL, chain TEXT
-) STRICT;
-{_ADDED_IN_3}{_INDEXES_OF_3}"""
+_OPEN = "CREATE INDEX open_slots ON slots (status) WHERE status IN ('WAITING', 'RUNNING', 'INTERRUPTED')"
+_UNWELL = (
+    "CREATE INDEX unwell_slots ON slots (slot) WHERE status IN ('FAILED', 'UNKNOWN', 'MISSED')",
+    "CREATE INDEX held_slots ON slots (slot) WHERE reason_code='after_healed'",
+)
+ITEMS = durable.Table("items", "item TEXT NOT NULL, cursor INTEGER NOT NULL, file TEXT, pruned INTEGER", key="item")
+EPOCHS = durable.Table(
+    "epochs",
+    "item TEXT NOT NULL, definition TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER",
+    number="id",
+    indexes=("CREATE INDEX epochs_of_item ON epochs (item, since)",),
+)
+SLOTS = durable.Table(
+    "slots",
+    "item TEXT NOT NULL, slot INTEGER NOT NULL, status TEXT NOT NULL, reason TEXT, run_id TEXT NOT NULL, "
+    "batch INTEGER NOT NULL DEFAULT 1, attempts INTEGER NOT NULL DEFAULT 0, failures INTEGER NOT NULL DEFAULT 0, "
+    "trigger TEXT NOT NULL, host TEXT NOT NULL, owner TEXT, claimed_at INTEGER NOT NULL, started_at INTEGER, "
+    "finished_at INTEGER, exit_code INTEGER, waits_since INTEGER, not_before INTEGER, "
+    "queued INTEGER NOT NULL DEFAULT 0, late INTEGER NOT NULL DEFAULT 0, overdue INTEGER NOT NULL DEFAULT 0, "
+    "pool TEXT, params TEXT NOT NULL DEFAULT '{}', pid INTEGER, birth TEXT, log TEXT, reason_code TEXT, told_by TEXT, "
+    "flow_id TEXT, state_path TEXT",
+    key="item, slot",
+    indexes=(_OPEN, *_UNWELL),
+)
+ATTEMPTS = durable.Table(
+    "attempts",
+    "item TEXT NOT NULL, slot INTEGER NOT NULL, run_id TEXT NOT NULL, attempt INTEGER NOT NULL, status TEXT NOT NULL, "
+    "reason TEXT, trigger TEXT NOT NULL, host TEXT NOT NULL, pid INTEGER, started_at INTEGER NOT NULL, "
+    "finished_at INTEGER, exit_code INTEGER, log TEXT, reason_code TEXT",
+    key="item, slot, attempt",
+)
+PAUSES = durable.Table(
+    "pauses",
+    "item TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER, reason TEXT NOT NULL, actor TEXT NOT NULL",
+    number="id",
+    indexes=("CREATE INDEX pauses_of_item ON pauses (item, since)",),
+)
+FENCE = durable.Table(
+    "fence",
+    "id INTEGER NOT NULL, token INTEGER NOT NULL, owner TEXT NOT NULL, host TEXT NOT NULL, pid INTEGER NOT NULL, "
+    "since INTEGER NOT NULL",
+    key="id",
+    more=", CHECK (id = 1)",
+)
+JOURNAL = durable.Table(
+    "journal",
+    "at INTEGER NOT NULL, event TEXT NOT NULL, item TEXT, slot INTEGER, actor TEXT NOT NULL, detail TEXT NOT NULL, "
+    "chain TEXT",
+    number="seq",
+)
+ACTS = durable.Table(
+    "acts",
+    "item TEXT NOT NULL, slot INTEGER, verb TEXT NOT NULL, actor TEXT NOT NULL, host TEXT NOT NULL, "
+    "reason TEXT NOT NULL, until INTEGER, at INTEGER NOT NULL, ended_at INTEGER, ended_by TEXT",
+    number="id",
+    indexes=("CREATE INDEX acts_of_item ON acts (item, slot)",),
+)
+OUTBOX = durable.Table(
+    "outbox",
+    "id TEXT NOT NULL UNIQUE, item TEXT NOT NULL, slot INTEGER NOT NULL, run_id TEXT NOT NULL, event TEXT NOT NULL, "
+    "detail TEXT NOT NULL, at INTEGER NOT NULL, done_at INTEGER",
+    number="seq",
+    indexes=(
+        "CREATE INDEX open_outbox ON outbox (seq) WHERE done_at IS NULL",
+        "CREATE INDEX outbox_of_item ON outbox (item, seq)",
+    ),
+)
+META = durable.Table("meta", "name TEXT NOT NULL, value TEXT NOT NULL", key="name")
+COPIED = (ITEMS, EPOCHS, SLOTS, ATTEMPTS, PAUSES, FENCE, JOURNAL, ACTS, OUTBOX, META)
+OWNERS = durable.Table(
+    "owners",
+    "name TEXT NOT NULL, kind TEXT NOT NULL, host TEXT NOT NULL, pid INTEGER NOT NULL, since INTEGER NOT NULL",
+    key="name",
+)
+"""They are processes, so that none lives in a copy."""
+TABLES = (*COPIED, OWNERS)
 
 _CODES_OF_1_0 = """
 UPDATE slots SET reason_code=CASE
@@ -142,8 +157,9 @@ ALTER TABLE slots ADD COLUMN flow_id TEXT;
 ALTER TABLE slots ADD COLUMN state_path TEXT;
 ALTER TABLE attempts ADD COLUMN reason_code TEXT;
 ALTER TABLE journal ADD COLUMN chain TEXT;
-{_ADDED_IN_3}
-{_INDEXES_OF_3}
+{durable.statements_of(ACTS, OUTBOX, META)}
+{_UNWELL[0]};
+{_UNWELL[1]};
 {_CODES_OF_1_0}""",
 }
 """Schema version to the statements that migrate it to the next one."""
@@ -183,7 +199,7 @@ def prepare_schema(connection: durable.Database, path: Path, living: Living, *, 
             return  # another process was first
         if tables:
             raise no_ledger(path)
-        durable.execute_all(connection, _TABLES, SCHEMA_VERSION)
+        durable.execute_all(connection, durable.statements_of(*TABLES), SCHEMA_VERSION)
     _add_index(connection)
 
 

@@ -10,8 +10,9 @@ import pytest
 
 from aetherflow.core.base import durable
 from aetherflow.core.records.registry_file import open_registry, read_registry
-from aetherflow.core.runtime.sending.book import Book, not_sent
-from aetherflow.core.runtime.sending.copying import OF_BOOK, OF_REFUSED, copy_told
+from aetherflow.core.records.registry_tables import REFUSED
+from aetherflow.core.runtime.sending.book import not_sent
+from aetherflow.core.runtime.sending.copying import copy_told
 from file_as_server import use_file
 
 if TYPE_CHECKING:
@@ -45,9 +46,9 @@ def test_it_is_copied_once(told: Path, tmp_path: Path, place: Callable[[Path], P
     folder.mkdir()
     target = place(folder)
     with closing(open_registry(target)) as db, durable.transaction(db, "another one"):  # the numbers of both differ
-        columns = [name for name in OF_REFUSED["refused"] if name != "id"]
-        values = [0 if name in ("at", "last_at", "times", "recorded") else "other" for name in columns]
-        db.execute(f"INSERT INTO refused ({', '.join(columns)}) VALUES ({', '.join('?' * len(values))})", values)
+        names = REFUSED.names
+        values = [0 if name in ("at", "last_at", "times", "recorded") else "other" for name in names]
+        db.execute(f"INSERT INTO refused ({', '.join(names)}) VALUES ({', '.join('?' * len(values))})", values)
     assert list(copy_told(told, target)) == ["1 refused starts", "2 notifications"]
     assert open_refusals(target) == [(2, 2, "known")]
     assert list(copy_told(told, target)) == ["1 refused starts", "2 notifications"]
@@ -73,17 +74,3 @@ def test_where_nothing_was_told_there_is_nothing_to_copy(tmp_path: Path) -> None
     assert list(copy_told(tmp_path / "one", tmp_path / "two")) == []
     assert list(copy_told(tmp_path / "one.sqlite", tmp_path / "two")) == []
     assert not list((tmp_path / "two").iterdir())
-
-
-def test_all_columns_are_copied(tmp_path: Path) -> None:
-    with closing(open_registry(tmp_path)) as registry:
-        for table, columns in OF_REFUSED.items():
-            assert set(columns) == columns_of(registry, table) - ({"id"} if table == "acts" else set())
-    Book(tmp_path).close()
-    with closing(durable.connect_to_read(tmp_path / "engine/notify.sqlite", immutable=False)) as book:
-        for table, columns in OF_BOOK.items():
-            assert set(columns) == columns_of(book, table) - {"seq"}
-
-
-def columns_of(db: durable.Database, table: str) -> set[str]:
-    return {name for (name,) in db.execute(f"SELECT name FROM pragma_table_info('{table}')").fetchall()}

@@ -75,6 +75,7 @@ from aetherflow.core.base.durable.stores import (
     transaction,
     write,
 )
+from aetherflow.core.base.durable.table import Table, statements_of
 
 __all__ = [
     "BESIDE",
@@ -95,6 +96,7 @@ __all__ = [
     "StoreConflictError",
     "StoreRows",
     "StoreServer",
+    "Table",
     "backup_database",
     "clear",
     "connect",
@@ -136,6 +138,7 @@ __all__ = [
     "spawn",
     "spawn_detached",
     "spawn_guard",
+    "statements_of",
     "store_beside",
     "swap_dir",
     "swap_link",

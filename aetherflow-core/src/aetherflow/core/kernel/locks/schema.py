@@ -15,23 +15,30 @@ from aetherflow.core.kernel.state.unusable import newer
 
 SCHEMA_VERSION = 2
 
-_TABLES = """
-CREATE TABLE locks (
-    key TEXT NOT NULL PRIMARY KEY, owner TEXT NOT NULL, token INTEGER NOT NULL, acquired_at INTEGER NOT NULL,
-    renewed_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, ttl_ms INTEGER NOT NULL,
-    boot TEXT NOT NULL, expires_mono INTEGER NOT NULL, alive TEXT, host TEXT NOT NULL, pid INTEGER NOT NULL
-) WITHOUT ROWID, STRICT;
-CREATE TABLE waiters (
-    ticket INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, owner TEXT NOT NULL, since INTEGER NOT NULL,
-    boot TEXT NOT NULL, alive TEXT NOT NULL, host TEXT NOT NULL, pid INTEGER NOT NULL, beat_at INTEGER
-) STRICT;
-CREATE INDEX waiters_of_key ON waiters (key, ticket);
-CREATE TABLE tokens (key TEXT NOT NULL PRIMARY KEY, last INTEGER NOT NULL) WITHOUT ROWID, STRICT;
-CREATE TABLE broken (
-    key TEXT NOT NULL, token INTEGER NOT NULL, owner TEXT NOT NULL, at INTEGER NOT NULL, actor TEXT NOT NULL,
-    reason TEXT NOT NULL, host TEXT, chain TEXT, PRIMARY KEY (key, token)
-) WITHOUT ROWID, STRICT;
-"""
+TABLES = (
+    durable.Table(
+        "locks",
+        "key TEXT NOT NULL, owner TEXT NOT NULL, token INTEGER NOT NULL, acquired_at INTEGER NOT NULL, "
+        "renewed_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, ttl_ms INTEGER NOT NULL, boot TEXT NOT NULL, "
+        "expires_mono INTEGER NOT NULL, alive TEXT, host TEXT NOT NULL, pid INTEGER NOT NULL",
+        key="key",
+    ),
+    durable.Table(
+        "waiters",
+        "key TEXT NOT NULL, owner TEXT NOT NULL, since INTEGER NOT NULL, boot TEXT NOT NULL, alive TEXT NOT NULL, "
+        "host TEXT NOT NULL, pid INTEGER NOT NULL, beat_at INTEGER",
+        number="ticket",
+        used_once=True,
+        indexes=("CREATE INDEX waiters_of_key ON waiters (key, ticket)",),
+    ),
+    durable.Table("tokens", "key TEXT NOT NULL, last INTEGER NOT NULL", key="key"),
+    durable.Table(
+        "broken",
+        "key TEXT NOT NULL, token INTEGER NOT NULL, owner TEXT NOT NULL, at INTEGER NOT NULL, actor TEXT NOT NULL, "
+        "reason TEXT NOT NULL, host TEXT, chain TEXT",
+        key="key, token",
+    ),
+)
 _MIGRATIONS = {
     1: "ALTER TABLE broken ADD COLUMN host TEXT; ALTER TABLE broken ADD COLUMN chain TEXT;"
     "ALTER TABLE waiters ADD COLUMN beat_at INTEGER"
@@ -63,7 +70,7 @@ def prepare_schema(connection: durable.Database, path: Path, clock: Clock) -> No
         if tables:
             fix = "name another file in AETHERFLOW_LOCK_STORE"
             raise StateError(f"{path} is a database that AetherFlow did not create", fix=fix)
-        durable.execute_all(connection, _TABLES, SCHEMA_VERSION)
+        durable.execute_all(connection, durable.statements_of(*TABLES), SCHEMA_VERSION)
 
 
 def _require_idle(connection: durable.Database, path: Path, clock: Clock, version: int) -> None:

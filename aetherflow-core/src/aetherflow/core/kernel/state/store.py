@@ -9,14 +9,14 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.said import read_reason
 from aetherflow.core.kernel.state.blobs import Blobs, FileBlobs, TableBlobs
 from aetherflow.core.kernel.state.records import Frozen, RunRecord
-from aetherflow.core.kernel.state.schema import OF_SERVERS, SCHEMA_VERSION, TABLES, Table, statements_of
+from aetherflow.core.kernel.state.schema import OF_SERVERS, SCHEMA_VERSION, TABLES
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.state.unusable import require_schema, schema_of, unreadable
 
 BUSY_SECONDS = 30.0
 
 
-def create_schema(connection: durable.Database, path: Path, tables: tuple[Table, ...]) -> bool:
+def create_schema(connection: durable.Database, path: Path, tables: tuple[durable.Table, ...]) -> bool:
     """Create the tables in a new state and accept one of this version; False: nothing was migrated.
 
     Raises StateError for a state of another version, and for a database that is not ours.
@@ -27,7 +27,7 @@ def create_schema(connection: durable.Database, path: Path, tables: tuple[Table,
     with durable.transaction(connection, "create schema"):
         connection.await_turn("schema")
         if schema_of(connection, path) != SCHEMA_VERSION:  # no other process was first
-            durable.execute_all(connection, statements_of(*tables), SCHEMA_VERSION)
+            durable.execute_all(connection, durable.statements_of(*tables), SCHEMA_VERSION)
     return False
 
 
@@ -42,7 +42,7 @@ class StateStore:
         path: Path,
         *,
         connection: durable.Database | None = None,
-        prepare: Callable[[durable.Database, Path, tuple[Table, ...]], bool] = create_schema,
+        prepare: Callable[[durable.Database, Path, tuple[durable.Table, ...]], bool] = create_schema,
     ) -> None:
         """`connection` is an open connection to the file that is used instead, only for reading.
 

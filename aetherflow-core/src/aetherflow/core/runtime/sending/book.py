@@ -37,30 +37,40 @@ KEEP_SIGNAL_MS = 2 * 86_400_000
 BACKOFF_SECONDS = (10, 30, 60, 300, 900, 3600)
 """Waits after failed tries; the last one is repeated."""
 _SIGNALS = (STARTED, SUCCEEDED)
-_TABLES = """
-CREATE TABLE ledgers (
-    ledger TEXT PRIMARY KEY, document TEXT NOT NULL, again TEXT NOT NULL, look TEXT NOT NULL
-) WITHOUT ROWID, STRICT;
-CREATE TABLE notifications (
-    id TEXT PRIMARY KEY, at INTEGER NOT NULL, event TEXT NOT NULL, run_id TEXT, project TEXT, document TEXT,
-    body TEXT NOT NULL, refused TEXT, again INTEGER NOT NULL DEFAULT 0
-) WITHOUT ROWID, STRICT;
-CREATE INDEX notifications_of_run ON notifications (run_id);
-CREATE INDEX notifications_of_project ON notifications (project, at);
-CREATE INDEX notifications_of_document ON notifications (document, at);
-CREATE TABLE rules (
-    scope TEXT NOT NULL, key TEXT NOT NULL, since INTEGER NOT NULL, look_at INTEGER, PRIMARY KEY (scope, key)
-) WITHOUT ROWID, STRICT;
-CREATE TABLE messages (
-    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, scope TEXT NOT NULL, rule TEXT NOT NULL, body TEXT NOT NULL,
-    made_at INTEGER NOT NULL, tries INTEGER NOT NULL DEFAULT 0, not_before INTEGER NOT NULL DEFAULT 0,
-    sent_at INTEGER, error TEXT
-) STRICT;
-CREATE INDEX unsent ON messages (seq) WHERE sent_at IS NULL;
-CREATE TABLE deliveries (
-    message TEXT NOT NULL, notification TEXT NOT NULL, PRIMARY KEY (message, notification)
-) WITHOUT ROWID, STRICT;
-CREATE INDEX deliveries_of ON deliveries (notification)"""
+_LEDGERS = durable.Table(
+    "ledgers", "ledger TEXT NOT NULL, document TEXT NOT NULL, again TEXT NOT NULL, look TEXT NOT NULL", key="ledger"
+)
+"""Schedulers note theirs again where the others are copied."""
+COPIED = (
+    durable.Table(
+        "notifications",
+        "id TEXT NOT NULL, at INTEGER NOT NULL, event TEXT NOT NULL, run_id TEXT, project TEXT, document TEXT, "
+        "body TEXT NOT NULL, refused TEXT, again INTEGER NOT NULL DEFAULT 0",
+        key="id",
+        indexes=(
+            "CREATE INDEX notifications_of_run ON notifications (run_id)",
+            "CREATE INDEX notifications_of_project ON notifications (project, at)",
+            "CREATE INDEX notifications_of_document ON notifications (document, at)",
+        ),
+    ),
+    durable.Table(
+        "rules", "scope TEXT NOT NULL, key TEXT NOT NULL, since INTEGER NOT NULL, look_at INTEGER", key="scope, key"
+    ),
+    durable.Table(
+        "messages",
+        "id TEXT NOT NULL UNIQUE, scope TEXT NOT NULL, rule TEXT NOT NULL, body TEXT NOT NULL, "
+        "made_at INTEGER NOT NULL, tries INTEGER NOT NULL DEFAULT 0, not_before INTEGER NOT NULL DEFAULT 0, "
+        "sent_at INTEGER, error TEXT",
+        number="seq",
+        indexes=("CREATE INDEX unsent ON messages (seq) WHERE sent_at IS NULL",),
+    ),
+    durable.Table(
+        "deliveries",
+        "message TEXT NOT NULL, notification TEXT NOT NULL",
+        key="message, notification",
+        indexes=("CREATE INDEX deliveries_of ON deliveries (notification)",),
+    ),
+)
 
 
 class Taken(NamedTuple):
@@ -111,7 +121,7 @@ class Book:
             with durable.transaction(self._db, "create book"):
                 self._db.await_turn("schema")
                 if self._db.schema_version() == 0:
-                    durable.execute_all(self._db, _TABLES, SCHEMA_VERSION)
+                    durable.execute_all(self._db, durable.statements_of(_LEDGERS, *COPIED), SCHEMA_VERSION)
 
     def close(self) -> None:
         self._db.close()

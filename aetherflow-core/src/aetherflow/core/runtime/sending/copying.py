@@ -11,24 +11,12 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.state.sql import insert, insert_numbered, update
 from aetherflow.core.records.reading import read_store
-from aetherflow.core.records.refused import Refused
 from aetherflow.core.records.registry_file import changing, read_registry
+from aetherflow.core.records.registry_tables import ACTS, FORGOTTEN, OUTBOX, REFUSED
 from aetherflow.core.runtime.notify.start import book_of
-from aetherflow.core.runtime.sending.book import Book
+from aetherflow.core.runtime.sending.book import COPIED, Book
 
-OF_REFUSED = {
-    "refused": ("id", *(name for name in Refused._fields if name not in ("id", "known")), "recorded"),
-    "acts": ("refused_id", "verb", "value", "actor", "host", "reason", "until", "at", "ended_at", "ended_by"),
-    "forgotten": ("flow_id", "run_id", "state_path", "status", "actor", "host", "reason", "at"),
-    "outbox": ("id", "detail", "at"),
-}
-OF_BOOK = {
-    "notifications": ("id", "at", "event", "run_id", "project", "document", "body", "refused", "again"),
-    "rules": ("scope", "key", "since", "look_at"),
-    "messages": ("id", "scope", "rule", "body", "made_at", "tries", "not_before", "sent_at", "error"),
-    "deliveries": ("message", "notification"),
-}
-"""Columns, without those that count the rows of one book. Its ledgers are noted again by their schedulers."""
+_OF_REFUSED = (REFUSED, ACTS, FORGOTTEN, OUTBOX)
 _SENT = " ON CONFLICT (id) DO UPDATE SET sent_at=excluded.sent_at WHERE messages.sent_at IS NULL"
 CopiedRows = dict[str, list[dict[str, Any]]]
 
@@ -51,14 +39,14 @@ def copy_told(source: Path, target: Path) -> Iterator[str]:
 def _copy_refused(source: Path, target: Path) -> dict[int, int]:
     """Returns the numbers of refused starts, of before and of now."""
     try:
-        found = read_registry(source, lambda db: _rows(db, OF_REFUSED))
+        found = read_registry(source, lambda db: _rows(db, *_OF_REFUSED))
     except FileNotFoundError:
         return {}
     numbers: dict[int, int] = {}
     if not any(found.values()):
         return numbers
     with changing(target, "copy refused starts") as db:
-        there = _rows(db, OF_REFUSED)
+        there = _rows(db, *_OF_REFUSED)
         known = {_start(row): row["id"] for row in there["refused"]}
         for row in found["refused"]:
             before, values = row["id"], {name: value for name, value in row.items() if name != "id"}
@@ -69,7 +57,7 @@ def _copy_refused(source: Path, target: Path) -> dict[int, int]:
             numbers[before] = number
         said = {(act["refused_id"], act["verb"], act["at"]) for act in there["acts"]}
         for act in found["acts"]:
-            act["refused_id"] = numbers.get(act["refused_id"], 0)
+            act = {name: act[name] for name in ACTS.names} | {"refused_id": numbers.get(act["refused_id"], 0)}
             if act["refused_id"] and (act["refused_id"], act["verb"], act["at"]) not in said:
                 insert(db, "acts", act)
         for row in found["forgotten"]:
@@ -89,7 +77,7 @@ def _start(row: Mapping[str, Any]) -> tuple[object, ...]:
 
 def _copy_book(source: Path, target: Path, numbers: Mapping[int, int]) -> int:
     try:
-        found = read_store(book_of(source), lambda db: _rows(db, OF_BOOK), "notify")
+        found = read_store(book_of(source), lambda db: _rows(db, *COPIED), "notify")
     except FileNotFoundError:
         return 0
     for row in found["notifications"]:
@@ -99,20 +87,21 @@ def _copy_book(source: Path, target: Path, numbers: Mapping[int, int]) -> int:
     Book(target).close()  # which makes it
     store = durable.open_store(book_of(target), "notify", busy_seconds=10.0)
     with closing(store) as db, durable.transaction(db, "copy book"):
-        for table, columns in OF_BOOK.items():
-            names, marks = ", ".join(columns), ", ".join("?" * len(columns))
-            known = _SENT if table == "messages" else " ON CONFLICT DO NOTHING"
-            query = f"INSERT INTO {table} ({names}) VALUES ({marks}){known}"  # noqa: S608 names are ours
-            db.executemany(query, [tuple(row.values()) for row in found[table]])
+        for table in COPIED:
+            names, marks = ", ".join(table.names), ", ".join("?" * len(table.names))
+            known = _SENT if table.name == "messages" else " ON CONFLICT DO NOTHING"
+            query = f"INSERT INTO {table.name} ({names}) VALUES ({marks}){known}"  # noqa: S608 names are ours
+            db.executemany(query, [tuple(row[name] for name in table.names) for row in found[table.name]])
     return len(found["notifications"])
 
 
-def _rows(db: durable.Database, columns: Mapping[str, tuple[str, ...]]) -> CopiedRows:
+def _rows(db: durable.Database, *tables: durable.Table) -> CopiedRows:
+    """The rows of tables, with their numbers."""
     found: CopiedRows = {}
-    tables = db.tables()
-    for table, names in columns.items():
-        order = "seq" if table == "messages" else ", ".join(names)
-        query = f"SELECT {', '.join(names)} FROM {table} ORDER BY {order}"  # noqa: S608 names are ours
-        rows = db.execute(query).fetchall() if table in tables else []  # a registry of 1.0 has none of them
-        found[table] = [dict(zip(names, row, strict=True)) for row in rows]
+    there = db.tables()
+    for table in tables:
+        names = [table.number, *table.names] if table.number else table.names
+        query = f"SELECT {', '.join(names)} FROM {table.name} ORDER BY {table.number or ', '.join(names)}"  # noqa: S608
+        rows = db.execute(query).fetchall() if table.name in there else []  # a registry of 1.0 has none of them
+        found[table.name] = [dict(zip(names, row, strict=True)) for row in rows]
     return found
