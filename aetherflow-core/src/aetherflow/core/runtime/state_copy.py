@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ from aetherflow.core.base.engine_files import ENGINE, LOCKS
 from aetherflow.core.base.errors import RunBusyError, StateError, UsageError
 from aetherflow.core.kernel.locks.store import BUSY_SECONDS
 from aetherflow.core.kernel.locks.store import LockStore as Locks
-from aetherflow.core.kernel.state.schema import LEDGER, TABLES
+from aetherflow.core.kernel.state.schema import JOURNAL, LEDGER, TABLES
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.values import to_json
 from aetherflow.core.records.living import held_runs, live_runs
@@ -161,10 +161,11 @@ class _Copying:
                 raise StateError(message, fix="copy from there, or to another place")
         self._copy_outputs(store, target, run, found)
         with durable.transaction(target.connection, "copy run"):
-            for table, (names, rows) in found.items():
+            for table in _OF_RUNS:
+                names, rows = found[table.name]
                 where = (run.flow_id, run.run_id)
-                target.connection.execute(f"DELETE FROM {table} WHERE flow_id=? AND run_id=?", where)  # noqa: S608 ours
-                _insert(target.connection, table, names, chained_anew(names, rows) if table == "journal" else rows)
+                target.connection.execute(f"DELETE FROM {table.name} WHERE flow_id=? AND run_id=?", where)  # noqa: S608
+                target.connection.executemany(table.insertion, chained_anew(names, rows) if table is JOURNAL else rows)
                 self._done.rows += len(rows)
         self._copy_logs(store, target, run)
         self._done.runs += 1
@@ -229,7 +230,7 @@ class _Copying:
                 if table is LEDGER:
                     sets = ", ".join(f"{name}=excluded.{name}" for name in names)
                     newer = f"DO UPDATE SET {sets} WHERE excluded.at >= ledger.at"
-                _insert(target, table.name, names, rows, f" ON CONFLICT ({table.merged_by}) {newer}")
+                target.executemany(f"{table.insertion} ON CONFLICT ({table.merged_by}) {newer}", rows)
 
     def _copy_tokens(self, source: Path) -> None:
         """The fencing tokens of locks: they never fall."""
@@ -275,13 +276,6 @@ def _rows_of(db: durable.Database, run: RunKey) -> dict[str, tuple[list[str], li
         query = f"SELECT {columns} FROM {table.name} WHERE flow_id=? AND run_id=? ORDER BY {table.order}"  # noqa: S608
         found[table.name] = (table.names, [tuple(row) for row in db.execute(query, run[:2])])
     return found
-
-
-def _insert(
-    db: durable.Database, table: str, names: list[str], rows: Iterable[tuple[Any, ...]], on_conflict: str = ""
-) -> None:
-    marks = ", ".join("?" * len(names))
-    db.executemany(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks}){on_conflict}", rows)  # noqa: S608 ours
 
 
 def _digest(found: dict[str, tuple[list[str], list[tuple[Any, ...]]]]) -> bytes:

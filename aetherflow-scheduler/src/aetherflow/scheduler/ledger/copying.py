@@ -59,9 +59,7 @@ def _copy(source: Ledger, target: Ledger, places: Places) -> int | None:
     with target.transaction("copy ledger"):
         for table in COPIED:
             target.db.execute(f"DELETE FROM {table.name}")  # noqa: S608 names are ours
-            marks = ", ".join("?" * len(table.names))
-            query = f"INSERT INTO {table.name} ({', '.join(table.names)}) VALUES ({marks})"  # noqa: S608 names are ours
-            target.db.executemany(query, [tuple(row.values()) for row in rows[table.name]])
+            target.db.executemany(table.insertion, [tuple(row.values()) for row in rows[table.name]])
         insert(target.db, "meta", {"name": _COPIED, "value": _digest(rows)})
     if _rows_of(target) != rows:
         raise StateError(f"the ledger {source.path} is another one in {target.path}", fix="do the same again")

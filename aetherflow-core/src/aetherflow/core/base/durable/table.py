@@ -24,7 +24,7 @@ class Table:
     unchained: tuple[str, ...] | None = ()
     """Columns that say how far something is, so that no hash has them; None for a table that has no hash at all."""
     more: str = ""
-    """What else is defined with the table."""
+    """Its constraints, each with a comma before it."""
     indexes: tuple[str, ...] = ()
 
     @cached_property
@@ -41,6 +41,12 @@ class Table:
     def chained(self) -> list[str]:
         """The columns of the rows of one run that its hash has."""
         return [name for name in self.names if name not in ("flow_id", "run_id", *(self.unchained or ()))]
+
+    @cached_property
+    def insertion(self) -> str:
+        """The statement that inserts a row, without its number."""
+        marks = ", ".join("?" * len(self.names))
+        return f"INSERT INTO {self.name} ({', '.join(self.names)}) VALUES ({marks})"  # noqa: S608 names are ours
 
     @cached_property
     def statements(self) -> str:

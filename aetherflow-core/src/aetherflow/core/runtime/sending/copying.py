@@ -88,10 +88,10 @@ def _copy_book(source: Path, target: Path, numbers: Mapping[int, int]) -> int:
     store = durable.open_store(book_of(target), "notify", busy_seconds=10.0)
     with closing(store) as db, durable.transaction(db, "copy book"):
         for table in COPIED:
-            names, marks = ", ".join(table.names), ", ".join("?" * len(table.names))
             known = _SENT if table.name == "messages" else " ON CONFLICT DO NOTHING"
-            query = f"INSERT INTO {table.name} ({names}) VALUES ({marks}){known}"  # noqa: S608 names are ours
-            db.executemany(query, [tuple(row[name] for name in table.names) for row in found[table.name]])
+            db.executemany(
+                table.insertion + known, [tuple(row[name] for name in table.names) for row in found[table.name]]
+            )
     return len(found["notifications"])
 
 
