@@ -77,7 +77,7 @@ class Bench:
 
     def __init__(self, folder: Path, url: str, server: Database | None = None) -> None:
         """States are in files without a `server`."""
-        self.folder = folder
+        self.folder, self.url = folder, url
         self.env: dict[str, str] = {}
         if server is not None:
             keep_states_in(self, server)
@@ -125,8 +125,9 @@ class Bench:
 
     def _worker(self, number: int, worker: tuple[str, ...]) -> "subprocess.Popen[bytes]":
         log = self.folder / f"worker-{number}.log"
+        env = {**os.environ, broker.URL: self.url}  # the launcher takes it out of the environment of its process
         with log.open("wb") as file:
-            process = START.Popen([sys.executable, *worker], cwd=self.folder, stdout=file, stderr=file)
+            process = START.Popen([sys.executable, *worker], cwd=self.folder, env=env, stdout=file, stderr=file)
         while b" ready." not in log.read_bytes():
             if process.poll() is not None:
                 raise SystemExit(log.read_text())
